@@ -1,0 +1,111 @@
+# Everything a checkout needs, from nothing but Python 3.10 to 3.13 and make.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+# the CPU-only wheel exists for x86_64 Linux; elsewhere `tensorflow` is that build
+TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tensorflow-cpu,tensorflow)
+TENSORFLOW_RELEASE := 2.21.0
+
+# older releases for the slow tests: the full version, and the newest Python 3.x it has wheels for
+FULL_2.18 := 2.18.1
+FULL_2.15 := 2.15.1
+NEWEST_2.18 := 12
+NEWEST_2.15 := 11
+
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+# set up once, and again where one of these two files has changed
+VENV_READY := .venv/.ready-venv
+DEMO_READY := .venv/.ready-demo
+TEST_READY := .venv/.ready-test
+BENCH_READY := .venv/.ready-bench
+INPUTS := pyproject.toml Makefile
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test lint types test-slow bench docs clean tensorflow-2.18 tensorflow-2.15
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+venv: $(TEST_READY)  ## the environment in .venv: tfguard, TensorFlow and the test tools
+
+demo: $(DEMO_READY)  ## check, import, build and load for real, then four breakages caught
+	@$(PY) demo/demo.py
+
+test: lint types  ## lint, types and the default test suite, real TensorFlow included
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+lint: $(TEST_READY)  ## ruff: rules and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(TEST_READY)  ## mypy --strict over library, tests and demo
+	$(PY) -m mypy
+
+test-slow: $(TEST_READY) tensorflow-2.18 tensorflow-2.15  ## the slow tests, with TensorFlow 2.18 and 2.15 beside 2.21
+	@if [ -e .venv-2.18/.ready ]; then export TFGUARD_TEST_TF_2_18="$(CURDIR)/.venv-2.18/bin/python"; fi; \
+	if [ -e .venv-2.15/.ready ]; then export TFGUARD_TEST_TF_2_15="$(CURDIR)/.venv-2.15/bin/python"; fi; \
+	$(PY) -m pytest -m slow $(PYTEST_ARGS)
+
+bench: $(BENCH_READY)  ## tfguard beside ldd, libtree, lddtree, auditwheel, LIEF
+	@$(PY) benchmarks/run.py $(BENCH_ARGS)
+
+docs: $(DEMO_READY)  ## write the generated pages anew
+	@$(PY) docs/generate.py
+
+clean:  ## remove all that was made here: environments, caches, built files
+	rm -rf .venv .venv-2.18 .venv-2.15 demo/build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call make_venv,PYTHON,DIRECTORY)
+define make_venv
+	$1 -m venv $2 || { \
+	  echo "make: $1 could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	  exit 1; }
+endef
+
+$(VENV_READY):
+	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON); say make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.exit("make: TensorFlow \
+	$(TENSORFLOW_RELEASE) needs Python 3.10 to 3.13, $(PYTHON) is %d.%d; say make PYTHON=python3.13" % sys.version_info[:2])'
+	@echo "setting up .venv"
+	@$(call make_venv,$(PYTHON),.venv)
+	@touch $@
+
+$(DEMO_READY): $(VENV_READY) $(INPUTS)
+	@echo "installing tfguard and $(TENSORFLOW) $(TENSORFLOW_RELEASE) (about 270 MB where pip has not cached it)"
+	@$(PY) -m pip install $(PIP_FLAGS) -e ".[names]" "$(TENSORFLOW)==$(TENSORFLOW_RELEASE)"
+	@touch $@
+
+$(TEST_READY): $(DEMO_READY)
+	@echo "installing the test tools"
+	@$(PY) -m pip install $(PIP_FLAGS) -e ".[names,test]"
+	@touch $@
+
+$(BENCH_READY): $(TEST_READY)
+	@echo "installing the peers to compare with"
+	@$(PY) -m pip install $(PIP_FLAGS) -e ".[names,test,bench]"
+	@touch $@
+
+# $(call find_python,N): PYTHON or another one on the path, of 3.10 to 3.N; nothing where there is none
+find_python = $(shell for python in "$(PYTHON)" python3.12 python3.11 python3.10; do \
+  if "$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $1))' 2>/dev/null; \
+  then echo "$$python"; break; fi; done)
+
+tensorflow-2.18 tensorflow-2.15: tensorflow-%:
+	@python="$(call find_python,$(NEWEST_$*))"; \
+	if [ -n "$$python" ]; then \
+	  $(MAKE) --no-print-directory .venv-$*/.ready OLD_PYTHON="$$python"; \
+	else \
+	  echo "SKIPPED: tests with TensorFlow $*, it needs Python 3.10 to 3.$(NEWEST_$*) and there is none here"; \
+	fi
+
+.venv-%/.ready: $(INPUTS)
+	@echo "setting up .venv-$* (TensorFlow $(FULL_$*))"
+	@$(call make_venv,$(OLD_PYTHON),.venv-$*)
+	@.venv-$*/bin/python -m pip install $(PIP_FLAGS) -e ".[names]" "$(TENSORFLOW)==$(FULL_$*)"
+	@touch $@

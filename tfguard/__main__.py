@@ -1,0 +1,276 @@
+"""The command line: python -m tfguard."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from tfguard.report import Report
+
+# Everything else is imported by the command that needs it, so that `explain` answers at once.
+
+_EXIT = "Exit status: 0 no errors, 1 errors found, 2 wrong usage or no answer"
+_COMMANDS = ("check", "tree", "show", "explain", "rules")
+
+
+class _UsageError(Exception):
+    """What was asked for cannot be done; the text says why, in one line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives back the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parse(arguments)
+        text, status = options.run(options)
+    except _UsageError as error:
+        sys.stderr.write(f"tfguard: {_ascii(str(error))}\n")
+        return 2
+    except SystemExit as stop:  # argparse, after it has written its own text
+        return stop.code if isinstance(stop.code, int) else 2
+    except Exception:  # a fault of tfguard must not look like an error found (Python's own status would be 1)
+        from traceback import format_exc
+
+        sys.stderr.write(f"{_ascii(format_exc())}tfguard tripped: this says nothing of what was to be checked\n")
+        return 2
+    _write(sys.stdout, text)
+    return int(status)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    # Two passes, so that --json and the like may stand before or behind the command.
+    common, rest = _common_options().parse_known_args(arguments)
+    if not rest or (rest[0].startswith("-") and rest[0] not in ("-h", "--help", "--version")):
+        rest = ["check", *rest]
+    if rest[0] not in _COMMANDS and not rest[0].startswith("-"):
+        raise _UsageError(
+            f"no command {rest[0]!r} (there are {', '.join(_COMMANDS)}); to check it: python -m tfguard check {rest[0]}"
+        )
+    parsed = _parser().parse_args(rest)
+    for name, value in vars(common).items():
+        setattr(parsed, name, value)
+    parsed.ignore = tuple(code.strip().upper() for one in common.ignore for code in one.split(",") if code.strip())
+    return parsed
+
+
+def _common_options() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False, prog="python -m tfguard")
+    common.add_argument("--json", action="store_true", help="print JSON (docs/json.md)")
+    common.add_argument("--ignore", action="append", default=[], metavar="CODE", help="leave these findings out (a,b)")
+    common.add_argument("--verbose", "-v", action="store_true", help="also the host, and every place tried")
+    common.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
+    return common
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tfguard",
+        description="Say what importing TensorFlow, or loading an op library, would fail of, without loading it.",
+        epilog=f"Without a command: check tensorflow. {_EXIT}.",
+    )
+    from tfguard import __version__
+
+    parser.add_argument("--version", action="version", version=f"tfguard {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], tuple[str, int]], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name,
+            parents=[_common_options()],
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"{_EXIT}.",
+        )
+        made.set_defaults(run=run)
+        return made
+
+    what = "a library (with a slash, a .so name, or a file that exists) or the name of a package; default: tensorflow"
+    check = command("check", _check, "check packages and libraries")
+    check.add_argument("targets", nargs="*", metavar="NAME_OR_PATH", help=what)
+    check.add_argument(
+        "--after",
+        metavar="NAME",
+        help="libraries: as they would load after this import"
+        " (default: tensorflow where the library needs its framework)",
+    )
+    check.add_argument("--files-only", action="store_true", help="packages: do not look symbols up")
+    tree = command("tree", _tree, "show what the loader would map, in its order, and from where")
+    tree.add_argument("targets", nargs=1, metavar="NAME_OR_PATH", help=what.partition(";")[0])
+    tree.add_argument("--after", metavar="NAME", help="as for check")
+    tree.set_defaults(files_only=True)
+    show = command("show", _show, "show what a file says about itself")
+    show.add_argument("file", metavar="FILE")
+    explain = command("explain", _explain, "explain a code")
+    explain.add_argument("code", metavar="CODE", help="TFG201, or its name: needed-library-missing")
+    command("rules", _rules, "list all codes")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> tuple[str, int]:
+    from tfguard.render import as_text
+
+    reports = _reports(options)
+    status = 0 if all(reports) else 1
+    if options.json:
+        return _json([one.to_dict() for one in reports]), status
+    color = _wants_color(options.color)
+    texts = [as_text(one, color=color, verbose=options.verbose, width=_width()) for one in reports]
+    # one-line answers stand together, longer ones apart
+    joiner = "\n\n" if any("\n" in text for text in texts) else "\n"
+    return joiner.join(texts), status
+
+
+def _tree(options: argparse.Namespace) -> tuple[str, int]:
+    from tfguard.tree import tree_text
+
+    (report,) = _reports(options)
+    status = 0 if report else 1
+    if options.json:
+        return _json([report.to_dict()]), status
+    color = _wants_color(options.color)
+    return tree_text(report, color=color, verbose=options.verbose, width=_width()), status
+
+
+def _reports(options: argparse.Namespace) -> list[Report]:
+    from tfguard.check import check_import, check_library
+
+    _check_codes(options.ignore)
+    if options.after is not None:
+        _require_package(options.after)
+    reports = []
+    for target in options.targets or ["tensorflow"]:
+        if _is_library(target):
+            # what a shell calls roi_pooling.so the loader calls ./roi_pooling.so
+            path = target if os.sep in target or not os.path.exists(target) else os.path.join(os.curdir, target)
+            after = options.after if options.after is not None else _opened_after(path)
+            reports.append(check_library(path, after=after, ignore=options.ignore))
+        else:
+            _require_package(target)
+            reports.append(check_import(target, ignore=options.ignore, symbols=not options.files_only))
+    return reports
+
+
+def _opened_after(path: str) -> str | None:
+    """An op library finds TensorFlow's framework only because it is loaded: asked without it every op is broken."""
+    from tfguard.binary.elf import look_at
+    from tfguard.image import Image
+    from tfguard.installation import find_package
+
+    image = look_at(path).content
+    needed = image.needed if isinstance(image, Image) else ()
+    is_op = any(os.path.basename(name).startswith("libtensorflow_framework.") for name in needed)
+    return "tensorflow" if is_op and find_package("tensorflow") is not None else None
+
+
+def _require_package(name: str) -> None:
+    from tfguard.installation import find_package
+
+    if not name.isidentifier():
+        raise _UsageError(f"{name!r} is no file, and no name of a package (a top-level one, without dots)")
+    if find_package(name) is None:
+        raise _UsageError(f"this Python ({sys.executable}) has no package {name!r}")
+
+
+def _is_library(target: str) -> bool:
+    name = os.path.basename(target)
+    return os.sep in target or name.endswith((".so", ".dylib")) or ".so." in name or os.path.isfile(target)
+
+
+def _show(options: argparse.Namespace) -> tuple[str, int]:
+    from tfguard.show import facts_of, facts_text
+
+    try:
+        facts = facts_of(options.file)
+    except OSError as error:
+        raise _UsageError(f"{options.file}: {error.strerror}") from None
+    return (_json([facts]) if options.json else facts_text(facts, width=_width())), 0
+
+
+def _explain(options: argparse.Namespace) -> tuple[str, int]:
+    from tfguard.rules import RULES, explain
+
+    try:
+        text = explain(options.code)
+    except KeyError:
+        raise _unknown_code(options.code) from None
+    if not options.json:
+        return text.rstrip(), 0
+    wanted = options.code.upper()
+    rule = next(one for one in RULES if wanted in (one.code, one.slug.upper()))
+    return _json([{**_rule_dict(rule.code, rule.slug, rule.title), "explanation": rule.explanation}]), 0
+
+
+def _rules(options: argparse.Namespace) -> tuple[str, int]:
+    from tfguard.rules import RULES
+
+    if options.json:
+        return _json([[_rule_dict(one.code, one.slug, one.title) for one in RULES]]), 0
+    column = max(len(one.slug) for one in RULES)
+    return "\n".join(f"{one.code}  {one.slug:<{column}}  {one.title}" for one in RULES), 0
+
+
+def _rule_dict(code: str, slug: str, title: str) -> dict[str, str]:
+    return {"code": code, "slug": slug, "title": title}
+
+
+def _check_codes(codes: Sequence[str]) -> None:
+    from tfguard.rules import RULES
+
+    known = {one.code for one in RULES}
+    for code in codes:
+        if code not in known:
+            raise _unknown_code(code)
+
+
+def _unknown_code(code: str) -> _UsageError:
+    from difflib import get_close_matches
+
+    from tfguard.rules import RULES
+
+    near = get_close_matches(code.upper(), [one.code for one in RULES], cutoff=0.7)
+    near += get_close_matches(code.lower(), [one.slug for one in RULES])
+    hint = f"near it: {', '.join(near)}" if near else "python -m tfguard rules lists them all"
+    return _UsageError(f"no code {code!r}; {hint}")
+
+
+def _json(values: Sequence[object]) -> str:
+    """One value as an object, several as an array: as many as were asked for."""
+    import json
+
+    return json.dumps(values[0] if len(values) == 1 else values, indent=2)
+
+
+def _wants_color(choice: str) -> bool:
+    """`auto` means a terminal that is not dumb, and no NO_COLOR (https://no-color.org)."""
+    if choice != "auto":
+        return choice == "always"
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _width() -> int:
+    """The terminal's columns, 80 where there is none; wider than 100 nobody reads."""
+    from shutil import get_terminal_size
+
+    return max(40, min(get_terminal_size((80, 24)).columns, 100)) if sys.stdout.isatty() else 80
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write a text and its line end; whoever reads may stop reading at any time."""
+    try:
+        stream.write(f"{_ascii(text)}\n")
+        stream.flush()
+    except BrokenPipeError:
+        # the interpreter flushes once more at its end: give it something to flush into
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

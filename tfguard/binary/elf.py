@@ -1,0 +1,257 @@
+"""Reads of an ELF file what ld.so reads: ELF header, program headers, dynamic section and its strings.
+
+Only bounded `os.pread` on one descriptor: no mmap, because a file that somebody cuts while it is mapped kills the
+reader with SIGBUS, and no section headers, because the loader never looks at them (ld-so.md G-33). Every size and
+count in the file is a claim until it is held against the file's length.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from struct import Struct
+from typing import NamedTuple
+
+from tfguard.image import (
+    DT_NEEDED,
+    DT_RPATH,
+    DT_RUNPATH,
+    DT_SONAME,
+    DT_STRTAB,
+    PT_DYNAMIC,
+    PT_LOAD,
+    Damage,
+    Head,
+    Image,
+    Segment,
+)
+
+# Enough for the ELF header and 70 program headers: one read for nearly every file.
+_FIRST_READ = 4096
+_DYNAMIC_LIMIT = 1 << 20
+_STRING_CHUNK = 4096
+_STRING_LIMIT = 1 << 20
+_STRINGS_AT_ONCE = 1 << 16
+_ST_NOEXEC = 8
+
+_NAME_TAGS = frozenset((DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH))
+_O_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class Format(NamedTuple):
+    """The struct layouts of one class and byte order (gABI chapters 4 and 5)."""
+
+    header: Struct
+    segment: Struct
+    dynamic: Struct
+    symbol: Struct
+    half: Struct
+    word: Struct
+    address: Struct
+    rela: Struct
+    rel: Struct
+
+
+def _format(order: str, elf_class: int) -> Format:
+    if elf_class == 2:
+        layouts = ("16sHHIQQQIHHHHHH", "IIQQQQQQ", "qQ", "IBBHQQ", "H", "I", "Q", "QQq", "QQ")
+    else:
+        layouts = ("16sHHIIIIIHHHHHH", "IIIIIIII", "iI", "IIIBBH", "H", "I", "I", "IIi", "II")
+    return Format(*(Struct(order + layout) for layout in layouts))
+
+
+FORMATS = {(elf_class, data): _format(order, elf_class) for elf_class in (1, 2) for data, order in ((1, "<"), (2, ">"))}
+
+
+def format_of(image: Image) -> Format:
+    """The struct layouts for this image's class and byte order."""
+    return FORMATS[image.elf_class // 32, 1 if image.little_endian else 2]
+
+
+def look_at(path: str) -> Head:
+    """Open `path` and say what the loader would find there.
+
+    Never raises for anything the path or the file can be, and never blocks: a FIFO is opened without waiting, and
+    only regular files are read. At most about 1 MiB is read whatever the file claims.
+    """
+    try:
+        fd = os.open(path, _O_FLAGS)
+    except OSError as error:
+        return Head(path=path, errno=error.errno or errno.EIO)
+    except ValueError:  # a name with a NUL byte in it
+        return Head(path=path, errno=errno.ENOENT)
+    try:
+        return _look_at_open(path, fd)
+    except OSError as error:
+        return Head(path=path, kind="regular", read_errno=error.errno or errno.EIO)
+    finally:
+        os.close(fd)
+
+
+def _look_at_open(path: str, fd: int) -> Head:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        if stat.S_ISDIR(status.st_mode):
+            return Head(path=path, kind="directory", read_errno=errno.EISDIR)
+        return Head(path=path, kind="fifo" if stat.S_ISFIFO(status.st_mode) else "other")
+    start = os.pread(fd, _FIRST_READ, 0)
+    segments: tuple[Segment, ...] | None = None
+    content: Image | Damage | None = None
+    if start[:4] == b"\x7fELF" and start[4:6] in _IDENTS and len(start) >= FORMATS[start[4], start[5]].header.size:
+        found = _read_segments(fd, start)
+        if isinstance(found, Damage):
+            content = found
+        else:
+            segments = found
+            content = _read_image(path, fd, status, start, segments)
+    return Head(
+        path=path,
+        kind="regular",
+        size=status.st_size,
+        device=status.st_dev,
+        inode=status.st_ino,
+        start=start,
+        segments=segments,
+        content=content,
+    )
+
+
+_IDENTS = (b"\x01\x01", b"\x01\x02", b"\x02\x01", b"\x02\x02")
+
+
+def _read_segments(fd: int, start: bytes) -> tuple[Segment, ...] | Damage:
+    fmt = FORMATS[start[4], start[5]]
+    _, _, _, _, _, phoff, _, _, _, phentsize, phnum, _, _, _ = fmt.header.unpack_from(start)
+    if phentsize != fmt.segment.size:
+        return Damage(kind="program-header-size", detail=f"e_phentsize is {phentsize}, not {fmt.segment.size}")
+    length = phnum * phentsize
+    table = start[phoff : phoff + length]
+    if len(table) < length:
+        # an offset beyond 2**63 is a claim that pread would refuse: no file has bytes there
+        table = os.pread(fd, length, phoff) if phoff < 1 << 62 else b""
+    if len(table) < length:
+        return Damage(kind="program-headers-past-end", detail=f"{phnum} program headers claimed at offset {phoff}")
+    if start[4] == 2:
+        return tuple(
+            Segment(kind, flags, offset, vaddr, filesz, memsz, align)
+            for kind, flags, offset, vaddr, _, filesz, memsz, align in fmt.segment.iter_unpack(table)
+        )
+    return tuple(
+        Segment(kind, flags, offset, vaddr, filesz, memsz, align)
+        for kind, offset, vaddr, _, filesz, memsz, flags, align in fmt.segment.iter_unpack(table)
+    )
+
+
+def _read_image(
+    path: str, fd: int, status: os.stat_result, start: bytes, segments: tuple[Segment, ...]
+) -> Image | Damage:
+    fmt = FORMATS[start[4], start[5]]
+    _, kind, machine, _, _, _, shoff, _, _, _, _, shentsize, shnum, _ = fmt.header.unpack_from(start)
+    dynamic_segment = None
+    for segment in segments:
+        if segment.type == PT_DYNAMIC:
+            dynamic_segment = segment  # the last one counts, as in the loader's scan
+    if dynamic_segment is None or dynamic_segment.filesz == 0:
+        return Damage(kind="no-dynamic-section", detail="no PT_DYNAMIC program header with bytes in the file")
+    entries = _read_dynamic(fd, fmt, segments, dynamic_segment)
+    if isinstance(entries, Damage):
+        return entries
+    dynamic = dict(entries)
+    names = [entry for entry in entries if entry[0] in _NAME_TAGS]
+    strings = _read_strings(fd, dynamic, segments, names)
+    if isinstance(strings, Damage):
+        return strings
+    needed = tuple(strings[value] for tag, value in names if tag == DT_NEEDED)
+    single = {tag: strings[value] for tag, value in names if tag != DT_NEEDED}
+    return Image(
+        path=path,
+        device=status.st_dev,
+        inode=status.st_ino,
+        size=status.st_size,
+        elf_class=start[4] * 32,
+        little_endian=start[5] == 1,
+        type=kind,
+        machine=machine,
+        segments=segments,
+        dynamic=dynamic,
+        needed=needed,
+        soname=single.get(DT_SONAME),
+        rpath=single.get(DT_RPATH),
+        runpath=single.get(DT_RUNPATH),
+        section_end=shoff + shnum * shentsize if shoff else 0,
+        noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC),
+    )
+
+
+def _read_dynamic(
+    fd: int, fmt: Format, segments: tuple[Segment, ...], dynamic_segment: Segment
+) -> list[tuple[int, int]] | Damage:
+    # The loader uses the mapped address, not p_offset.
+    where = file_offset(segments, dynamic_segment.vaddr)
+    if where is None:
+        return Damage(kind="dynamic-section-unmapped", detail=f"no PT_LOAD maps address {dynamic_segment.vaddr:#x}")
+    offset, available = where
+    data = os.pread(fd, min(available, _DYNAMIC_LIMIT, max(dynamic_segment.memsz, fmt.dynamic.size)), offset)
+    if not data:
+        return Damage(kind="dynamic-section-past-end", detail=f"the dynamic section would start at offset {offset}")
+    entries: list[tuple[int, int]] = []
+    whole = len(data) - len(data) % fmt.dynamic.size
+    for tag, value in fmt.dynamic.iter_unpack(data[:whole]):
+        if tag == 0:
+            break
+        entries.append((tag, value))
+    return entries
+
+
+def _read_strings(
+    fd: int, dynamic: dict[int, int], segments: tuple[Segment, ...], names: list[tuple[int, int]]
+) -> dict[int, str] | Damage:
+    if not names:
+        return {}
+    where = file_offset(segments, dynamic.get(DT_STRTAB, -1))
+    if where is None:
+        return Damage(kind="string-table-unmapped", detail=f"DT_STRTAB is {dynamic.get(DT_STRTAB, 0):#x}")
+    base, available = where
+    offsets = {value for _, value in names}
+    first, last = min(offsets), max(offsets)
+    # Linkers put these names close together, even in a table of 80 MB.
+    size = min(last - first + _STRING_CHUNK, available - first)
+    window = os.pread(fd, size, base + first) if 0 < size <= _STRINGS_AT_ONCE and first >= 0 else b""
+    strings: dict[int, str] = {}
+    for offset in offsets:
+        end = window.find(b"\0", offset - first)
+        raw = window[offset - first : end] if end >= 0 else read_string(fd, base + offset)
+        if raw is None:
+            return Damage(kind="string-past-end", detail=f"a name in the dynamic section would be at offset {offset}")
+        strings[offset] = os.fsdecode(raw)
+    return strings
+
+
+def file_offset(segments: tuple[Segment, ...], vaddr: int) -> tuple[int, int] | None:
+    """Where in the file a virtual address lies, and how many bytes its PT_LOAD has from there on."""
+    for segment in segments:
+        if segment.type == PT_LOAD and segment.vaddr <= vaddr < segment.vaddr + segment.filesz:
+            offset = segment.offset + vaddr - segment.vaddr
+            return (offset, segment.vaddr + segment.filesz - vaddr) if offset < 1 << 62 else None
+    return None
+
+
+def read_string(fd: int, offset: int) -> bytes | None:
+    """The NUL-terminated string at a file offset; None where it starts or runs past the end of the file.
+
+    A string longer than 1 MiB counts as not terminated.
+    """
+    parts: list[bytes] = []
+    if not 0 <= offset < 1 << 62:
+        return None
+    for _ in range(_STRING_LIMIT // _STRING_CHUNK):
+        chunk = os.pread(fd, _STRING_CHUNK, offset)
+        head, found, _ = chunk.partition(b"\0")
+        parts.append(head)
+        if found:
+            return b"".join(parts)
+        if len(chunk) < _STRING_CHUNK:
+            return None
+        offset += len(chunk)
+    return None

@@ -1,0 +1,236 @@
+"""The passes of a check, in order: find what would be loaded, play the loads, judge what fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Literal
+
+from tfguard.finding import Finding
+from tfguard.host import Host, this_host
+from tfguard.installation import Native, Package, find_package, natives_of
+from tfguard.investigate import FRAMEWORK, investigate
+from tfguard.loader.glibc import Process
+from tfguard.loader.link_map import LinkMap
+from tfguard.loader.trace import Failure, Trace
+from tfguard.report import Report
+from tfguard.rules import judge
+
+StrPath = str | os.PathLike[str]
+
+
+def check_import(
+    name: str = "tensorflow",
+    *,
+    host: Host | None = None,
+    ignore: Collection[str] = (),
+    symbols: bool | Literal["auto"] = True,
+) -> Report:
+    """Say what `import name` would fail of, without importing it.
+
+    Every native file that the import loads is played through the loader in one process, in the import's order: what
+    one maps, the next finds loaded. With `symbols=False` undefined symbols are not looked up, with "auto" only where
+    some library comes from a place that the installation does not vouch for. `ignore` holds codes of findings to
+    leave out. A top-level name only; raises nothing.
+    """
+    host = host if host is not None else this_host()
+    package = find_package(name)
+    if package is None:
+        return _report(name, host, "import", skipped=(f"no package called {name} is found on sys.path",))
+    if unknown := _unknown_loader(host):
+        return _report(name, host, "import", skipped=(unknown,))
+    everything = symbols is True
+    natives = [one for one in natives_of(package, everything=everything) if not _is_imported(one)]
+    plays = _play(package, natives, host, symbols=everything)
+    if symbols == "auto" and _is_unusual(plays.traces, host, package):
+        plays = _play(package, natives, host, symbols=True)
+    return _report(
+        name, host, "import", findings=plays.findings, traces=plays.traces, ignore=ignore, symbols=plays.symbols
+    )
+
+
+def check_library(
+    path: StrPath | bytes,
+    *,
+    after: str | None = None,
+    host: Host | None = None,
+    ignore: Collection[str] = (),
+) -> Report:
+    """Say what opening the library at `path` would fail of, without opening it.
+
+    The answer is for a dlopen in this process as it stands; `after="tensorflow"` answers for the process as it
+    would stand after that import, which op libraries need: they find TensorFlow's framework only because it is
+    loaded. Raises TypeError for what is no path, else nothing.
+    """
+    target = os.fsdecode(path)
+    host = host if host is not None else this_host()
+    if unknown := _unknown_loader(host):
+        return _report(target, host, "library", skipped=(unknown,))
+    kind: Literal["library", "op library"] = "op library" if after == "tensorflow" else "library"
+    with Process(host) as process:
+        package = find_package(after) if after is not None else None
+        skipped = [f"no package called {after} is found on sys.path"] if after is not None and package is None else []
+        imported = _Import(process, package) if package is not None else None
+        if imported is not None and (failed := imported.play_core()) is not None:
+            case = investigate(process, failed, package=package)
+            return _report(target, host, kind, findings=judge(case), traces=(failed,), ignore=ignore)
+        trace = process.dlopen(target, caller=_caller(process, is_op=kind == "op library"))
+        if imported is not None and trace.failure is not None and trace.failure.kind in ("missing", "symbol"):
+            imported.play_rest()
+            trace = process.dlopen(target, caller=_caller(process, is_op=kind == "op library"))
+        case = investigate(process, trace, package=package, is_op=kind == "op library")
+        findings = judge(case)
+    return _report(target, host, kind, findings=findings, traces=(trace,), ignore=ignore, skipped=tuple(skipped))
+
+
+class _Plays:
+    """The loads of one import, played, and what was found."""
+
+    def __init__(self, *, symbols: bool) -> None:
+        self.symbols = symbols
+        self.traces: tuple[Trace, ...] = ()
+        self.findings: tuple[Finding, ...] = ()
+
+
+def _play(package: Package, natives: list[Native], host: Host, *, symbols: bool) -> _Plays:
+    plays = _Plays(symbols=symbols)
+    traces: list[Trace] = []
+    findings: dict[tuple[str, str], Finding] = {}
+    reached = _Certainty(package)
+    with Process(host) as process:
+        for native in natives:
+            if native.path is None:
+                trace = _missing_module(package, native)
+            else:
+                trace = process.dlopen(native.path, make_global=native.make_global, symbols=symbols)
+            traces.append(trace)
+            if trace.failure is None and not _is_short(trace):
+                continue
+            fatal = native.certain or reached.certain(native, trace)
+            case = investigate(process, trace, package=package, fatal=fatal)
+            for finding in judge(case):
+                key = (finding.code, str(finding.path))
+                known = findings.get(key)
+                if known is None or (known.severity == "warning" and finding.severity == "error"):
+                    findings[key] = finding
+    plays.traces = tuple(traces)
+    plays.findings = tuple(findings.values())
+    return plays
+
+
+def _is_short(trace: Trace) -> bool:
+    return any(one.image.size < max(one.image.section_end, one.image.load_end) for one in trace.images)
+
+
+def _missing_module(package: Package, native: Native) -> Trace:
+    path = os.path.join(os.path.dirname(package.directory or ""), *native.module.split("."))
+    failure = Failure(kind="module-missing", rule="", message=None, path=path, name=native.module)
+    return Trace(target=native.module, lookups=(), images=(), failure=failure)
+
+
+class _Certainty:
+    """Whether a package's import ends when a module of it fails: looked up in its source, when first asked."""
+
+    def __init__(self, package: Package) -> None:
+        self._package = package
+        self._reached: tuple[frozenset[str], bool] | None = None
+
+    def certain(self, native: Native, trace: Trace) -> bool:
+        if self._package.name == "tensorflow":
+            return False  # measured: the list of the release says which are certain
+        if self._reached is None:
+            from tfguard.imports import certainly_imported
+
+            self._reached = certainly_imported(self._package)
+        modules, preloads = self._reached
+        by_hand = preloads and trace.failure is not None and trace.failure.kind in ("missing", "symbol")
+        return native.module in modules and not by_hand
+
+
+def _is_imported(native: Native) -> bool:
+    return bool(native.module) and native.module in sys.modules
+
+
+def _is_unusual(traces: tuple[Trace, ...], host: Host, package: Package) -> bool:
+    """Whether a library comes from LD_LIBRARY_PATH, or was loaded before from outside system and environment."""
+    own = tuple(
+        f"{os.path.normpath(one)}/"
+        for one in (*host.system_directories, sys.prefix, sys.base_prefix, os.path.dirname(package.directory or ""))
+        if one
+    )
+    loaded = {one.path for one in host.loaded}
+    for trace in traces:
+        for mapped in trace.images:
+            if mapped.step == "ld_library_path" or not os.path.normpath(mapped.path).startswith(own):
+                return True
+        for lookup in trace.lookups:
+            if lookup.found in loaded and not os.path.realpath(lookup.found or "").startswith(own):
+                return True
+    return False
+
+
+class _Import:
+    """The loads of an import that has not happened yet, played into a process as far as a library needs them."""
+
+    def __init__(self, process: Process, package: Package) -> None:
+        self._process = process
+        natives = [one for one in natives_of(package, everything=False) if one.path and not _is_imported(one)]
+        # The first module brings the framework, the global ones put it into the global scope.
+        last = max((index for index, one in enumerate(natives) if one.make_global), default=0)
+        self._core = [one for one in natives[: last + 1] if one.make_global or one is natives[0]]
+        self._rest = [one for one in natives if one not in self._core]
+
+    def play_core(self) -> Trace | None:
+        """Load what every import needs; the trace of the first that fails, or None."""
+        for native in self._core:
+            trace = self._play(native)
+            if trace.failure is not None:
+                return trace
+        return None
+
+    def play_rest(self) -> None:
+        """Load everything else; what fails there is not the library's fault."""
+        for native in self._rest:
+            self._play(native)
+        self._rest = []
+
+    def _play(self, native: Native) -> Trace:
+        return self._process.dlopen(native.path or "", make_global=native.make_global, symbols=False)
+
+
+def _caller(process: Process, *, is_op: bool) -> LinkMap | None:
+    """The object whose code calls dlopen: TensorFlow's framework for ops, else the _ctypes module (G-62, I-02)."""
+    mark = FRAMEWORK if is_op else "_ctypes."
+    return next((link for link in process.links if mark in os.path.basename(link.path)), None)
+
+
+def _unknown_loader(host: Host) -> str | None:
+    return None if host.loader == "glibc" else "this process has a loader that tfguard does not know yet"
+
+
+def _report(
+    target: str,
+    host: Host,
+    kind: Literal["import", "library", "op library"],
+    *,
+    findings: Collection[Finding] = (),
+    traces: tuple[Trace, ...] = (),
+    ignore: Collection[str] = (),
+    skipped: tuple[str, ...] = (),
+    symbols: bool = True,
+) -> Report:
+    left_out = {code.upper() for code in ignore}
+    kept = tuple(one for one in findings if one.code not in left_out)
+    return Report(
+        target=target,
+        # a question to this living process has no place in a value that is kept and pickled
+        host=replace(host, sees_global_symbol=None),
+        findings=tuple(one for one in kept if one.severity == "error")
+        + tuple(one for one in kept if one.severity == "warning"),
+        traces=traces,
+        skipped=(*host.skipped, *skipped),
+        depth="symbols" if symbols else "files",
+        kind=kind,
+    )

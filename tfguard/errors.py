@@ -1,0 +1,70 @@
+"""The exceptions that leave through the doors, each built from one Report."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfguard.finding import Finding
+    from tfguard.report import Report
+
+
+class GuardError(Exception):
+    """A load that would fail. `str()` is the report's text, its first line the diagnosis."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.report = report
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings, errors first."""
+        return self.report.errors + self.report.warnings
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of the findings, errors first: `"TFG201" in error.codes`."""
+        return tuple(finding.code for finding in self.findings)
+
+    @property
+    def _first_path(self) -> str | None:
+        return next((os.fspath(one.path) for one in self.findings if one.path is not None), None)
+
+    def __str__(self) -> str:
+        return str(self.report)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.report,)
+
+
+class GuardImportError(GuardError, ImportError):
+    """An import that would fail; `.name` is the module asked for, `.path` the file at fault."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.name = report.target
+        self.path = self._first_path
+        self.msg = str(report)
+
+
+class OpLibraryError(GuardError, OSError):
+    """An op library that would not load; `.filename` is the library, `.errno` fits the cause."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.filename = report.target
+        first = report.errors[0] if report.errors else None
+        self.errno = _ERRNOS.get(first.slug, errno.ENOEXEC) if first is not None else errno.ENOEXEC
+        self.strerror = first.message if first is not None else ""
+
+
+_ERRNOS = {
+    "file-missing": errno.ENOENT,
+    "bare-name-not-searched-here": errno.ENOENT,
+    "needed-library-missing": errno.ENOENT,
+    "no-read-permission": errno.EACCES,
+    "noexec-mount": errno.EACCES,
+    "directory-in-its-place": errno.EISDIR,
+}

@@ -1,0 +1,192 @@
+"""What is installed, read from disk without importing it: where a package lies, its release, its native modules."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
+from typing import NamedTuple
+
+_DATA = os.path.join(os.path.dirname(__file__), "data", "natives")
+_DISTRIBUTIONS_OF_TENSORFLOW = (
+    "tensorflow", "tensorflow_cpu", "tf_nightly", "tensorflow_gpu", "tensorflow_rocm", "tensorflow_intel",
+    "tensorflow_macos", "tf_nightly_cpu", "intel_tensorflow", "tensorflow_cpu_aws",
+)  # fmt: skip
+# Of other packages (h5py, charset_normalizer) the lists were measured with one version and may not hold for the next.
+_LISTS_HOLD_FOR = ("tensorflow", "numpy", "ml_dtypes")
+_FILE_LIMIT = 50_000
+# TensorFlow keeps 12,000 headers under include: half the time of a walk.
+_NO_NATIVES = frozenset(("__pycache__", "include"))
+
+
+class Native(NamedTuple):
+    """A native file that an import may load: module name (or relative path), path (None where it is missing).
+
+    `make_global` is set where it is opened with RTLD_GLOBAL. `certain` says that the import ends when this file does
+    not load; it is only set where that was measured or follows from the source.
+    """
+
+    module: str
+    path: str | None
+    make_global: bool
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A top-level package or module as the import system would find it.
+
+    `directory` holds the package (None for a single module), `origin` is the file that would run, `version` that of
+    the distribution beside it where one could be told.
+    """
+
+    name: str
+    directory: str | None
+    origin: str | None
+    distribution: str | None = None
+    version: str | None = None
+
+
+def find_package(name: str) -> Package | None:
+    """The package that `import name` would run, or None; nothing of it is imported.
+
+    Only top-level names: a dotted name would make Python import the parents to find it.
+    """
+    spec = PathFinder.find_spec(name)
+    if spec is None:
+        spec = _from_other_finders(name)
+    if spec is None:
+        return None
+    locations = list(spec.submodule_search_locations or ())
+    directory = locations[0] if locations else None
+    distribution, version = _distribution_beside(directory, name) if directory else (None, None)
+    return Package(name=name, directory=directory, origin=spec.origin, distribution=distribution, version=version)
+
+
+def _from_other_finders(name: str):  # type: ignore[no-untyped-def]  # ModuleSpec | None, whose import costs time
+    """Editable installs and frozen applications bring finders of their own; ours is passed over."""
+    for finder in sys.meta_path:
+        if finder is PathFinder or getattr(type(finder), "__module__", "").startswith("tfguard"):
+            continue
+        find = getattr(finder, "find_spec", None)
+        spec = find(name, None) if find is not None else None
+        if spec is not None:
+            return spec
+    return None
+
+
+def _distribution_beside(directory: str, name: str) -> tuple[str | None, str | None]:
+    """Name and version from the dist-info folder beside a package: one listing, no metadata parsed."""
+    wanted = _DISTRIBUTIONS_OF_TENSORFLOW if name == "tensorflow" else (name.lower(),)
+    found: dict[str, str] = {}
+    try:
+        entries = os.listdir(os.path.dirname(directory) or ".")
+    except OSError:
+        return None, None
+    for entry in entries:
+        if entry.endswith(".dist-info"):
+            distribution, _, version = entry[: -len(".dist-info")].partition("-")
+            found[distribution.lower().replace("-", "_").replace(".", "_")] = version
+    for distribution in wanted:
+        if distribution in found:
+            return distribution.replace("_", "-"), found[distribution]
+    return None, None
+
+
+def natives_of(package: Package, *, everything: bool) -> tuple[Native, ...]:
+    """The native files that `import package` loads, in its order; with `everything` also those that it may load.
+
+    For TensorFlow the order was measured for each release and is kept as data; for other packages the files below
+    the package's folder are taken in the order of their names, and `tfguard.imports` says which of them are certain.
+    """
+    if package.directory is None:
+        single = package.origin
+        is_native = single is not None and single.endswith(tuple(EXTENSION_SUFFIXES))
+        return (Native(package.name, single, False, True),) if is_native else ()
+    listed = _listed(package)
+    if listed and not everything:
+        return tuple(listed)
+    seen = {os.path.realpath(native.path) for native in listed if native.path is not None}
+    rest = sorted(_native_files(package.directory))
+    others = [
+        Native(_module_of(path, package), path, False, False) for path in rest if os.path.realpath(path) not in seen
+    ]
+    return (*listed, *others)
+
+
+def _listed(package: Package) -> list[Native]:
+    """What the data file for this package and release says; empty where there is none."""
+    release = ".".join((package.version or "").split(".")[:2])
+    names = (f"{package.name}-{release}.txt", f"{package.name}.txt")
+    lines: list[str] = []
+    for name in names:
+        try:
+            with open(os.path.join(_DATA, name), encoding="ascii") as file:
+                lines = file.read().splitlines()
+            break
+        except OSError:
+            continue
+    natives = []
+    places: dict[str, str | None] = {package.name: package.directory}
+    for line in lines:
+        if not line or line.startswith("#"):
+            continue
+        what, *flags = line.split()
+        path, expected = _locate(what, places)
+        if path is not None or (expected and "fatal" in flags and "dispensable" not in flags):
+            certain = "fatal" in flags and what.removeprefix("file:").startswith(_LISTS_HOLD_FOR)
+            natives.append(Native(what.removeprefix("file:"), path, "global" in flags, certain))
+    return natives
+
+
+def _locate(what: str, places: dict[str, str | None]) -> tuple[str | None, bool]:
+    """The file of a listed entry, and whether its package is there at all so that it should be."""
+    top = what.removeprefix("file:").partition("/")[0].partition(".")[0]
+    if top not in places:
+        other = PathFinder.find_spec(top)
+        locations = list(other.submodule_search_locations or ()) if other is not None else []
+        places[top] = locations[0] if locations else None
+    directory = places[top]
+    if directory is None:
+        return None, False
+    site = os.path.dirname(directory)
+    if what.startswith("file:"):
+        path = os.path.join(site, what[5:])
+        return (path if os.path.lexists(path) else None), True
+    stem = os.path.join(directory, *what.split(".")[1:])
+    for suffix in EXTENSION_SUFFIXES:
+        if os.path.lexists(stem + suffix):
+            return stem + suffix, True
+    # Other packages move their modules from release to release: only TensorFlow's own list is for this very one.
+    return None, top == "tensorflow"
+
+
+def _native_files(directory: str) -> Iterator[str]:
+    suffixes = tuple(EXTENSION_SUFFIXES)
+    pending = [directory]
+    count = 0
+    while pending:
+        try:
+            entries = list(os.scandir(pending.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            count += 1
+            if count > _FILE_LIMIT:
+                return
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _NO_NATIVES:
+                        pending.append(entry.path)
+                elif entry.name.endswith(suffixes):
+                    yield entry.path
+            except OSError:
+                continue
+
+
+def _module_of(path: str, package: Package) -> str:
+    relative = os.path.relpath(path, os.path.dirname(package.directory or path))
+    stem = next((relative[: -len(suffix)] for suffix in EXTENSION_SUFFIXES if relative.endswith(suffix)), relative)
+    return stem.replace(os.sep, ".")

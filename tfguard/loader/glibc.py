@@ -1,0 +1,329 @@
+"""Plays a dlopen of glibc's ld.so: every phase in its order, to a trace (ld-so.md G-01)."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+
+from tfguard.binary.symbols import SymbolTable
+from tfguard.host import Host
+from tfguard.image import Image
+from tfguard.loader.glibc_file import Refusal, refused_mapping, refused_truncation, with_errno
+from tfguard.loader.glibc_properties import refused_properties
+from tfguard.loader.glibc_search import Directories, Query, expand_tokens, search, try_candidate
+from tfguard.loader.glibc_symbols import unresolved
+from tfguard.loader.glibc_versions import refused_versions
+from tfguard.loader.link_map import LinkMap, link_maps_of
+from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, WRONG_CLASS, Attempt, Failure, Lookup, Mapped, Trace
+
+
+class Process:
+    """A process in which loads are played one after another: what one maps, the next finds loaded.
+
+    Starts as the host's process stands. Use it as a context manager: it keeps the files that it looks symbols up in
+    open until the end.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.links = link_maps_of(host)
+        self.main = next((link for link in self.links if link.is_main), None)
+        self.directories = Directories()
+        self._by_name: dict[str, LinkMap] = {}
+        self._by_file: dict[tuple[int, int], LinkMap] = {}
+        self._tables: dict[int, SymbolTable | None] = {}
+        self._hashes: dict[bytes, int] = {}
+        self.resolved: dict[tuple[bytes, str | None], LinkMap] = {}
+        for link in self.links:
+            self._index(link)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for table in self._tables.values():
+            if table is not None:
+                table.close()
+        self._tables.clear()
+
+    def _index(self, link: LinkMap) -> None:
+        for name in link.names:
+            self._by_name.setdefault(name, link)
+        if link.image is not None:
+            self._by_name.setdefault(link.image.soname or link.path, link)
+            self._by_file.setdefault((link.image.device, link.image.inode), link)
+
+    def loaded_as(self, name: str) -> LinkMap | None:
+        """The loaded object that answers to a name (G-110)."""
+        return self._by_name.get(name)
+
+    def table(self, link: LinkMap) -> SymbolTable | None:
+        """The symbols of an object, None where its file cannot be read."""
+        key = id(link)
+        if key not in self._tables:
+            try:
+                self._tables[key] = SymbolTable(link.image, self._hashes) if link.image is not None else None
+            except OSError:
+                self._tables[key] = None
+        return self._tables[key]
+
+    def dlopen(
+        self, name: str, *, caller: LinkMap | None = None, make_global: bool = False, symbols: bool = True
+    ) -> Trace:
+        """Play `dlopen(name, RTLD_NOW)`; with `symbols=False` the look-up of symbols is left out.
+
+        `caller` is the object whose code calls dlopen, which matters for a bare name (G-62). A load that fails
+        leaves the process as it was (G-02).
+        """
+        play = _Load(self, name, caller)
+        trace = play.run(symbols=symbols)
+        if trace.failure is None:
+            for link in play.new:
+                link.new = False
+            if make_global:
+                for link in play.scope:
+                    link.is_global = True
+        else:
+            self._forget(play)
+        return trace
+
+    def _forget(self, play: _Load) -> None:
+        gone = {id(link) for link in play.new}
+        self.links = [link for link in self.links if id(link) not in gone]
+        for key in gone:
+            if (table := self._tables.pop(key, None)) is not None:
+                table.close()
+        self._by_name = {name: link for name, link in self._by_name.items() if id(link) not in gone}
+        self._by_file = {file: link for file, link in self._by_file.items() if id(link) not in gone}
+        self.resolved = {key: link for key, link in self.resolved.items() if id(link) not in gone}
+
+    def add(self, link: LinkMap) -> None:
+        """Put a mapped object at the end of the load order."""
+        self.links.append(link)
+        self._index(link)
+
+    def answers_to(self, link: LinkMap, name: str) -> None:
+        """Note that an object was asked for by this name (G-110)."""
+        link.names.add(name)
+        self._by_name.setdefault(name, link)
+
+
+class _Refused(Exception):
+    """The load ends here; carries the failure to the one place that makes the trace."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class _Load:
+    """One dlopen in a process."""
+
+    def __init__(self, process: Process, name: str, caller: LinkMap | None) -> None:
+        self.process = process
+        self.host = process.host
+        self.name = name
+        self.caller = caller
+        self.new: list[LinkMap] = []
+        self.scope: list[LinkMap] = []
+        self.lookups: list[Lookup] = []
+        self.images: list[Mapped] = []
+
+    def run(self, *, symbols: bool) -> Trace:
+        failure: Failure | None = None
+        try:
+            self._load(symbols=symbols)
+        except _Refused as refused:
+            failure = refused.failure
+        return Trace(
+            target=self.name,
+            lookups=tuple(self.lookups),
+            images=tuple(self.images),
+            failure=failure,
+            scope=tuple(link.path for link in self.scope),
+            resolved=symbols and failure is None,
+        )
+
+    def _load(self, *, symbols: bool) -> None:
+        if not self.name:
+            return  # dlopen("") is the main program: G-01 2
+        root = self._map(self.name, None)
+        self._map_dependencies(root)
+        if not root.new:
+            return  # already loaded: nothing is checked again, G-03
+        for check in (self._versions, self._properties):
+            check()
+        self._relocate(root, symbols=symbols)
+
+    def _map(self, name: str, requirer: LinkMap | None) -> LinkMap:
+        """Phases 4 to 7 for one name: match, search and open, same file, map (G-01)."""
+        process = self.process
+        link = process.loaded_as(name)
+        if link is not None:
+            process.answers_to(link, name)
+            self._note(name, requirer, (Attempt("already_loaded", link.path, ALREADY_LOADED),), link.path)
+            return link
+        if "/" in name:
+            path = name
+            if requirer is None and "$" in name:  # in a DT_NEEDED they are replaced before anything else (G-76)
+                path = expand_tokens(name, self.caller or process.main, self.host) or name
+            head, refusal, outcome = try_candidate(path, self.host)
+            attempts: tuple[Attempt, ...] = (Attempt("path", path, outcome, refusal.text or "" if refusal else ""),)
+            number = head.errno or errno.ENOENT
+            found, stopped, other_class = (
+                head if outcome is TAKEN else None,
+                refusal if outcome is STOPPED else None,
+                outcome is WRONG_CLASS,
+            )
+        else:
+            caller = requirer if requirer is not None else self.caller
+            result = search(Query(name, self.host, caller, process.main), process.directories)
+            attempts, number, other_class = result.attempts, result.errno, result.other_class
+            found, stopped = (None, result.refusal) if result.refusal is not None else (result.head, None)
+        step, path = attempts[-1][:2] if attempts else ("", name)
+        lookup = self._note(name, requirer, attempts, path if found is not None else None)
+        if stopped is not None:
+            self._refuse(stopped, path, name, requirer, shown=path, lookup=lookup)
+        if found is None:
+            self._missing(name, requirer, lookup, number, other_class=other_class)
+        assert found is not None
+        same = process._by_file.get((found.device, found.inode))
+        if same is not None:
+            process.answers_to(same, name)
+            return same
+        if (refusal := refused_mapping(found, self.host)) is not None:
+            self._refuse(refusal, path, name, requirer, shown=name, lookup=lookup)
+        if not isinstance(found.content, Image):
+            raise _Refused(self._failure(_UNREADABLE, path, name, requirer, shown=name, lookup=lookup))
+        link = LinkMap(path, found.content, parent=requirer, step=step)
+        link.names.add(name)
+        process.add(link)
+        self.new.append(link)
+        self.images.append(Mapped(path, name, requirer.path if requirer is not None else None, step, found.content))
+        return link
+
+    def _note(self, name: str, requirer: LinkMap | None, attempts: tuple[Attempt, ...], found: str | None) -> Lookup:
+        lookup = Lookup(name, requirer.path if requirer is not None else None, attempts, found)
+        self.lookups.append(lookup)
+        return lookup
+
+    def _missing(self, name: str, requirer: LinkMap | None, lookup: Lookup, number: int, *, other_class: bool) -> None:
+        if other_class:
+            text = f"wrong ELF class: ELFCLASS{96 - self.host.elf_class}"
+            refusal = Refusal("wrong-class", "G-24", text)
+        else:
+            refusal = Refusal("missing", "G-65", "cannot open shared object file", number)
+        self._refuse(refusal, lookup.attempts[-1].path if lookup.attempts else name, name, requirer,
+                     shown=name, lookup=lookup)  # fmt: skip
+
+    def _refuse(
+        self, refusal: Refusal, path: str, name: str, requirer: LinkMap | None, *, shown: str, lookup: Lookup | None
+    ) -> None:
+        raise _Refused(self._failure(refusal, path, name, requirer, shown=shown, lookup=lookup))
+
+    @staticmethod
+    def _failure(
+        refusal: Refusal, path: str, name: str, requirer: LinkMap | None, *, shown: str, lookup: Lookup | None
+    ) -> Failure:
+        message = None if refusal.text is None else f"{shown}: {with_errno(refusal.text, refusal.errno)}"
+        return Failure(
+            kind=refusal.kind,
+            rule=refusal.rule,
+            message=message,
+            path=path,
+            name=name,
+            requirer=requirer.path if requirer is not None else None,
+            signal=refusal.signal,
+            certain=refusal.certain,
+            detail=refusal.detail,
+            lookup=lookup,
+        )
+
+    def _map_dependencies(self, root: LinkMap) -> None:
+        """Breadth first, each DT_NEEDED in file order (G-115)."""
+        queue = [root]
+        seen = {id(root)}
+        for link in queue:
+            if link.dependencies is not None:
+                # loaded by an earlier load of this process, with all it needs
+                fresh = [child for child in link.dependencies if id(child) not in seen]
+                seen.update(id(child) for child in fresh)
+                queue += fresh
+                continue
+            found: list[LinkMap] = []
+            for needed in link.image.needed if link.image is not None else ():
+                name = needed
+                if "$" in needed and (expanded := expand_tokens(needed, link, self.host)) is not None:
+                    name = expanded
+                child = self._map(name, link) if link.new else self._known(name, link)
+                if child is None:
+                    continue
+                found.append(child)
+                if id(child) not in seen:
+                    seen.add(id(child))
+                    queue.append(child)
+            link.dependencies = tuple(found)
+        self.scope = queue
+
+    def _known(self, name: str, link: LinkMap) -> LinkMap | None:
+        """A dependency of an object that was loaded before: it was found then, by whatever way."""
+        return self.process.loaded_as(name)
+
+    def _versions(self) -> None:
+        for link in self.new:
+            failure = refused_versions(self.process, link, self.host)
+            if failure is not None:
+                raise _Refused(failure)
+
+    def _properties(self) -> None:
+        for link in self.new:
+            failure = refused_properties(link, self.host)
+            if failure is not None:
+                raise _Refused(failure)
+
+    def _relocate(self, root: LinkMap, *, symbols: bool) -> None:
+        order = relocation_order(self.scope)
+        for link in order:
+            if link.new and link.image is not None:
+                refusal = refused_truncation(link.image, self.host, stage="relocate")
+                if refusal is not None:
+                    raise _Refused(self._failure(refusal, link.path, link.path, link.parent, shown="", lookup=None))
+        if symbols:
+            failure = unresolved(self.process, order, self.scope)
+            if failure is not None:
+                raise _Refused(replace(failure, name=failure.name or root.path))
+
+
+_UNREADABLE = Refusal(
+    "damaged", "G-44", None, signal="SIGSEGV", certain=False, detail="its dynamic section cannot be read"
+)
+
+
+def relocation_order(scope: list[LinkMap]) -> list[LinkMap]:
+    """The order in which ld.so relocates the objects of one dlopen: dependencies before dependents (G-135).
+
+    The depth-first sort of glibc 2.35 and later: post-order over DT_NEEDED, started from the last object of the
+    breadth-first list. The opened object has no dependencies on record yet while this is done, and is put last.
+    """
+    if not scope:
+        return []
+    root = scope[0]
+    placed: list[LinkMap] = []
+    seen = {id(root)}
+    for start in reversed(scope):
+        if id(start) in seen:
+            continue
+        seen.add(id(start))
+        stack = [(start, iter(start.dependencies or ()))]
+        while stack:
+            link, rest = stack[-1]
+            for child in rest:
+                if id(child) not in seen:
+                    seen.add(id(child))
+                    stack.append((child, iter(child.dependencies or ())))
+                    break
+            else:
+                placed.append(link)
+                stack.pop()
+    placed.append(root)
+    return placed

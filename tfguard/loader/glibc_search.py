@@ -1,0 +1,269 @@
+"""Where glibc's ld.so looks for a bare name: the steps in their order, each a function named after the place.
+
+Every step gives lists of directories (or whole paths, for the cache); `search` tries them and keeps each attempt.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from tfguard.binary.elf import look_at
+from tfguard.binary.ldcache import cache_key, read_cache
+from tfguard.host import Host
+from tfguard.image import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Head
+from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_header
+from tfguard.loader.link_map import LinkMap
+from tfguard.loader.trace import (
+    ABSENT,
+    LIST_ENDS,
+    NO_DIRECTORY,
+    STOPPED,
+    TAKEN,
+    UNREADABLE,
+    WRONG_CLASS,
+    WRONG_MACHINE,
+    Attempt,
+)
+
+# ld.so.cache flags of the ABI: ld-so.md G-103.
+_CACHE_FLAGS = {EM_X86_64: 0x303, EM_AARCH64: 0xA03, EM_386: 3}
+_TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
+
+
+class Query(NamedTuple):
+    """A name to search: the host, the object that needs it (None: the program itself) and the main program."""
+
+    name: str
+    host: Host
+    requirer: LinkMap | None
+    main: LinkMap | None
+
+
+class Place(NamedTuple):
+    """One list that a step searches: directories, or complete paths where `is_path`."""
+
+    entries: Iterable[str]
+    is_path: bool = False
+
+
+Step = Callable[[Query], Iterator[Place]]
+
+
+def rpath(query: Query) -> Iterator[Place]:
+    """DT_RPATH of the requirer and of who needed it, up the chain, then of the main program (G-64 1)."""
+    first = query.requirer or query.main
+    if first is None or (first.image is not None and first.image.runpath is not None):
+        return
+    seen_main = False
+    for link in first.rpath_chain():
+        seen_main = seen_main or link.is_main
+        if (place := _rpath_of(link, query.host)) is not None:
+            yield place
+    if not seen_main and query.main is not None and (place := _rpath_of(query.main, query.host)) is not None:
+        yield place
+
+
+def _rpath_of(link: LinkMap, host: Host) -> Place | None:
+    image = link.image
+    if image is None or not image.rpath or image.runpath is not None:
+        return None
+    return Place(expand_list(image.rpath.split(":"), link, host))
+
+
+def ld_library_path(query: Query) -> Iterator[Place]:
+    """LD_LIBRARY_PATH as it was when the process started (G-70)."""
+    value = query.host.library_path
+    if value:
+        yield Place(expand_list(value.replace(";", ":").split(":"), query.main, query.host))
+
+
+def runpath(query: Query) -> Iterator[Place]:
+    """DT_RUNPATH of the requirer only (G-64 3)."""
+    link = query.requirer or query.main
+    if link is not None and link.image is not None and link.image.runpath:
+        yield Place(expand_list(link.image.runpath.split(":"), link, query.host))
+
+
+def ld_so_cache(query: Query) -> Iterator[Place]:
+    """The path that ld.so.cache has for the name (G-101 to G-106)."""
+    host = query.host
+    if host.cache_path is None:
+        return
+    entries = read_cache(host.cache_path, little_endian=host.little_endian).get(cache_key(os.fsencode(query.name)), ())
+    wanted = _CACHE_FLAGS.get(host.machine)
+    best: tuple[int, str] | None = None
+    for entry in entries:
+        if entry.flags != wanted or (entry.legacy_hwcap and host.version > (2, 36)):
+            continue
+        rank = len(host.hwcap_subdirectories)
+        if entry.hwcap is not None:
+            subdirectory = f"glibc-hwcaps/{entry.hwcap}"
+            if subdirectory not in host.hwcap_subdirectories:
+                continue
+            rank = host.hwcap_subdirectories.index(subdirectory)
+        if best is None or rank < best[0]:
+            best = (rank, entry.path)
+    if best is not None and not _default_directories_refused(query, best[1]):
+        yield Place((best[1],), is_path=True)
+
+
+def default_directories(query: Query) -> Iterator[Place]:
+    """The directories compiled into the loader (G-77), unless the requirer has DF_1_NODEFLIB (G-78)."""
+    if not _default_directories_refused(query, None):
+        yield Place(query.host.system_directories)
+
+
+def _default_directories_refused(query: Query, cached: str | None) -> bool:
+    link = query.requirer or query.main
+    if link is None or link.image is None or not link.image.flags_1 & DF_1_NODEFLIB:
+        return False
+    return cached is None or cached.startswith(tuple(f"{one}/" for one in query.host.system_directories))
+
+
+STEPS: tuple[Step, ...] = (rpath, ld_library_path, runpath, ld_so_cache, default_directories)
+
+
+def expand_list(entries: list[str], link: LinkMap | None, host: Host) -> list[str]:
+    """A list's entries as ld.so keeps them: tokens replaced, trailing slashes gone, no duplicates.
+
+    "" stands for the working directory.
+    """
+    found: dict[str, None] = {}
+    for entry in entries:
+        expanded = expand_tokens(entry, link, host) if "$" in entry else entry
+        if expanded is not None:
+            found[(expanded.rstrip("/") or "/") if expanded else ""] = None
+    return list(found)
+
+
+def expand_tokens(text: str, link: LinkMap | None, host: Host) -> str | None:
+    """$ORIGIN, $LIB and $PLATFORM replaced (G-76); None where $ORIGIN has no value."""
+    origin = origin_of(link, host)
+    if origin is None and "ORIGIN" in text:
+        return None
+
+    def value(match: re.Match[str]) -> str:
+        token = match[1] or match[2]
+        return (origin or "") if token == "ORIGIN" else host.lib_token if token == "LIB" else host.platform_token
+
+    return _TOKEN.sub(value, text)
+
+
+def origin_of(link: LinkMap | None, host: Host) -> str | None:
+    """The directory of the path as recorded, links unresolved, made absolute (G-75); of the program: resolved."""
+    if link is None or link.is_main:
+        if link is not None and link.image is not None:
+            return os.path.dirname(os.path.realpath(link.image.path))
+        return os.path.dirname(os.path.realpath(host.executable))
+    path = link.path if link.path.startswith("/") else f"{host.cwd}/{link.path}"
+    return path.rpartition("/")[0] or "/"
+
+
+class Found(NamedTuple):
+    """The end of a search: a head to map, or a refusal that ends it, or neither; and whether a class was wrong."""
+
+    head: Head | None
+    refusal: Refusal | None
+    other_class: bool
+    errno: int
+    attempts: tuple[Attempt, ...]
+
+
+class Directories:
+    """Which directories exist, remembered as the loader does for absolute ones (G-72, G-73)."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, ...] | None] = {}
+
+    def subdirectories(self, directory: str, below: tuple[str, ...]) -> tuple[str, ...] | None:
+        """`directory` and those of its hwcap subdirectories that exist, in the order tried; None where none does.
+
+        A relative directory counts as existing: only opening a file in it tells what is wrong with it (G-65).
+        """
+        try:
+            return self._known[directory]
+        except KeyError:
+            pass
+        found: list[str] = []
+        if self._exists(directory or "."):
+            # One look at the parent spares a stat for each of up to eleven subdirectories nobody ever has.
+            tops = {top for top in {one.partition("/")[0] for one in below} if self._exists(_joined(directory, top))}
+            found = [
+                path for one in below if one.partition("/")[0] in tops and self._exists(path := _joined(directory, one))
+            ]
+            found.append(directory)
+        if not directory.startswith("/"):
+            return tuple(found) or (directory,)
+        result = self._known[directory] = tuple(found) or None
+        return result
+
+    @staticmethod
+    def _exists(directory: str) -> bool:
+        try:
+            return stat.S_ISDIR(os.stat(directory).st_mode)
+        except (OSError, ValueError):
+            return False
+
+
+def _joined(directory: str, name: str) -> str:
+    return f"{directory.rstrip('/')}/{name}" if directory else name
+
+
+def search(query: Query, directories: Directories) -> Found:
+    """Try every place for a bare name, in order, until one is taken or a bad file ends the search (G-65)."""
+    attempts: list[Attempt] = []
+    other_class = False
+    last_errno = 0
+    for step in STEPS:
+        name = step.__name__
+        for place in step(query):
+            for entry in place.entries:
+                if place.is_path:
+                    candidates: tuple[str, ...] = (entry,)
+                else:
+                    existing = directories.subdirectories(entry, query.host.hwcap_subdirectories)
+                    if existing is None:
+                        last_errno = errno.ENOENT
+                        attempts.append(Attempt(name, entry, NO_DIRECTORY))
+                        continue
+                    candidates = tuple([_joined(one, query.name) for one in existing])
+                list_ends = False
+                for candidate in candidates:
+                    head, refusal, outcome = try_candidate(candidate, query.host)
+                    attempts.append(Attempt(name, candidate, outcome, _detail(head, refusal)))
+                    if outcome is TAKEN or outcome is STOPPED:
+                        return Found(head, refusal, other_class, 0, tuple(attempts))
+                    other_class = other_class or outcome is WRONG_CLASS
+                    last_errno = head.errno or errno.ENOENT
+                    list_ends = outcome is LIST_ENDS  # the directory itself, tried last, decides
+                if list_ends:
+                    break
+    return Found(None, None, other_class, errno.ENOENT if last_errno else 0, tuple(attempts))
+
+
+def _detail(head: Head, refusal: Refusal | None) -> str:
+    if refusal is not None:
+        return refusal.text or ""
+    return os.strerror(head.errno) if head.errno not in (0, errno.ENOENT) else ""
+
+
+def try_candidate(path: str, host: Host) -> tuple[Head, Refusal | None, str]:
+    """Open one candidate and make the header checks: the head, what refuses it, and the outcome (G-65)."""
+    head = look_at(path)
+    if head.errno:
+        if head.errno == errno.ENOENT or (head.errno == errno.ENOTDIR and host.version >= (2, 39)):
+            return head, None, ABSENT
+        return head, None, UNREADABLE if head.errno == errno.EACCES else LIST_ENDS
+    refusal = refused_header(head, host)
+    if refusal is None:
+        return head, None, TAKEN
+    if refusal is SKIP_CLASS:
+        return head, refusal, WRONG_CLASS
+    if refusal is SKIP_MACHINE:
+        return head, refusal, WRONG_MACHINE
+    return head, refusal, STOPPED

@@ -1,0 +1,177 @@
+"""The look-up of undefined symbols that glibc's ld.so makes for RTLD_NOW (ld-so.md §11).
+
+Only the verdict is needed: a reference is met when any object of its scope holds a definition that the loader
+accepts, so objects are asked in the order that finds most soonest. The loader's own order is kept for what it
+decides: which object fails first, and which of its symbols is named.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tfguard.binary.symbols import Reference, SymbolTable
+from tfguard.loader.link_map import LinkMap
+from tfguard.loader.trace import Failure
+
+if TYPE_CHECKING:
+    from tfguard.loader.glibc import Process
+
+
+def unresolved(process: Process, order: list[LinkMap], scope: list[LinkMap]) -> Failure | None:
+    """The failure of the first object, in relocation order, that refers to a symbol nobody in its scope defines."""
+    everyone = _providers(process, scope)
+    members = {id(link) for link in everyone}
+    for link in order:
+        if not link.new:
+            continue
+        table = process.table(link)
+        if table is None:
+            continue
+        if (failure := _refused_provider(process, link, table, scope)) is not None:
+            return failure
+        open_references = _still_open(process, link, table, everyone, members)
+        if open_references:
+            failure = _confirm(process, link, table, open_references, everyone)
+            if failure is not None:
+                return failure
+    return None
+
+
+def _providers(process: Process, scope: list[LinkMap]) -> list[LinkMap]:
+    """The objects of the local and the global scope (G-130), those that define most of what is asked first."""
+    found = {id(link): link for link in scope}
+    found.update({id(link): link for link in process.links if link.is_global})
+    return sorted(found.values(), key=lambda link: -(link.image.size if link.image is not None else 0))
+
+
+def _still_open(
+    process: Process, link: LinkMap, table: SymbolTable, everyone: list[LinkMap], members: set[int]
+) -> list[Reference]:
+    known = process.resolved
+    pending: list[Reference] = []
+    by_file: dict[str, list[Reference]] = {}
+    for reference in table.references():
+        name, need, _ = reference
+        provider = known.get((name, need.version if need is not None else None))
+        if provider is not None and id(provider) in members:
+            continue
+        if need is None:
+            pending.append(reference)
+        else:
+            by_file.setdefault(need.file, []).append(reference)
+    for file, references in by_file.items():
+        provider = process.loaded_as(file)
+        if provider is not None and id(provider) in members:
+            pending += _ask(process, provider, references)
+        else:
+            pending += references
+    for provider in everyone:
+        if not pending:
+            break
+        pending = _ask(process, provider, pending)
+    return pending
+
+
+def _ask(process: Process, provider: LinkMap, references: list[Reference]) -> list[Reference]:
+    """The references that `provider` does not meet; those it meets are remembered."""
+    table = process.table(provider)
+    if table is None:
+        return references
+    rest: list[Reference] = []
+    for reference, met in zip(references, table.satisfies(references), strict=True):
+        if met:
+            need = reference.need
+            process.resolved[reference.name, need.version if need is not None else None] = provider
+        else:
+            rest.append(reference)
+    return rest
+
+
+def _refused_provider(process: Process, link: LinkMap, table: SymbolTable, scope: list[LinkMap]) -> Failure | None:
+    """The assertion of glibc up to 2.40 on a versioned reference into a file without any version table (G-124)."""
+    if "asserts-version-table" not in process.host.features:
+        return None
+    for need in table.versions.needs:
+        provider = process.loaded_as(need.file)
+        provided = process.table(provider) if provider is not None else None
+        if provider is None or provided is None or provided.versions.has_table:
+            continue
+        relocated = frozenset(table.relocated_symbols())
+        for reference in table.references(weak=True):
+            if reference.need is None or reference.need.file != need.file or reference.position not in relocated:
+                continue
+            if not provided.find((reference.name,))[reference.name]:
+                continue
+            if _met_before(process, provider, reference, scope):
+                continue
+            return Failure(
+                kind="version-table",
+                rule="G-124",
+                message=None,
+                path=provider.path,
+                name=need.file,
+                requirer=link.path,
+                signal="exit 127",
+                detail=f"{need.file} has no version table and should define version {need.version}",
+                needs=(need,),
+                references=(reference,),
+                provider=provider.path,
+            )
+    return None
+
+
+def _met_before(process: Process, provider: LinkMap, reference: Reference, scope: list[LinkMap]) -> bool:
+    """Whether an object that is searched before `provider` has the symbol already."""
+    for link in [link for link in process.links if link.is_global] + scope:
+        if link is provider:
+            return False
+        table = process.table(link)
+        if table is not None and table.accepts(reference.name, reference.need):
+            return True
+    return False
+
+
+def _confirm(
+    process: Process, link: LinkMap, table: SymbolTable, candidates: list[Reference], everyone: list[LinkMap]
+) -> Failure | None:
+    """Hold the open references against the relocations, the objects that could not be read and the live process."""
+    by_position = {reference.position: reference for reference in candidates}
+    ordered: dict[int, Reference] = {}
+    for index in table.relocated_symbols():
+        if index in by_position and index not in ordered:
+            ordered[index] = by_position[index]
+            if len(ordered) == len(by_position):
+                break
+    missing = [reference for reference in ordered.values() if not _seen_globally(process, reference)]
+    if not missing:
+        return None
+    first = missing[0]
+    version = f", version {first.need.version}" if first.need is not None else ""
+    blind = any(
+        (one.image is None and "vdso" not in one.path) or ((known := process.table(one)) is not None and known.damage)
+        for one in everyone
+    )
+    return Failure(
+        kind="symbol",
+        rule="G-130",
+        message=f"{link.path}: undefined symbol: {first.name.decode('utf-8', 'surrogateescape')}{version}",
+        path=link.path,
+        name="",
+        requirer=link.parent.path if link.parent is not None else None,
+        certain=not blind,
+        references=tuple(missing),
+    )
+
+
+def _seen_globally(process: Process, reference: Reference) -> bool:
+    """Whether the live process has the symbol in its global scope through an object thought to be local (I-12)."""
+    ask = process.host.sees_global_symbol
+    if ask is None:
+        return False
+    for link in process.links:
+        if link.new or link.is_global:
+            continue
+        table = process.table(link)
+        if table is not None and table.accepts(reference.name, reference.need):
+            return ask(reference.name)
+    return False

@@ -1,0 +1,100 @@
+"""What playing a loader gives: every place tried with its outcome, the images it would map, the first failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tfguard.binary.symbols import Reference
+from tfguard.image import Image, VersionNeed
+
+# Outcomes of an attempt. The first five let the search go on, the next two end it, the last begins no search at all.
+ABSENT = "no such file"
+NO_DIRECTORY = "no such directory"
+UNREADABLE = "permission denied"
+WRONG_CLASS = "wrong class, passed over"
+WRONG_MACHINE = "wrong machine, passed over"
+LIST_ENDS = "error, rest of this list left out"
+STOPPED = "bad file, search ends"
+TAKEN = "taken"
+ALREADY_LOADED = "already loaded"
+
+
+class Attempt(NamedTuple):
+    """One place looked at: the step (the name of its function), the path, the outcome, and what was found there."""
+
+    step: str
+    path: str
+    outcome: str
+    detail: str = ""
+
+
+class Lookup(NamedTuple):
+    """The search for one name: who needs it (None for the opened object itself), what was tried, what was found."""
+
+    name: str
+    requirer: str | None
+    attempts: tuple[Attempt, ...]
+    found: str | None
+
+    @property
+    def step(self) -> str:
+        """The step that found it, "" where none did."""
+        return self.attempts[-1].step if self.found is not None and self.attempts else ""
+
+
+class Mapped(NamedTuple):
+    """An object that the load maps, in order: the path the loader records, what asked for it, and its image."""
+
+    path: str
+    name: str
+    requirer: str | None
+    step: str
+    image: Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Where a load ends.
+
+    `kind` is the check that fails (a word of `loader.glibc_file`, "missing", "version", "symbol" ...), `rule` its
+    number in the loader reference, `message` the loader's own text, None where it says nothing because the process
+    dies of `signal` ("SIGBUS", "SIGSEGV", "exit 127"). `path` is the file it is about, as tried, `name` as it was
+    asked for, `requirer` the object that needs it. `certain` is false where the outcome hangs on bytes not read.
+    """
+
+    kind: str
+    rule: str
+    message: str | None
+    path: str
+    name: str
+    requirer: str | None = None
+    signal: str | None = None
+    certain: bool = True
+    detail: str = ""
+    lookup: Lookup | None = None
+    needs: tuple[VersionNeed, ...] = ()
+    references: tuple[Reference, ...] = ()
+    provider: str | None = None
+
+    @property
+    def says(self) -> str:
+        """What a person sees of it: the message, or what the process dies of."""
+        return self.message if self.message is not None else f"nothing: the process dies ({self.signal})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The story of one load.
+
+    `images` are the newly mapped objects in load order (up to the failure), `scope` the paths of every object in
+    whose symbols the new ones may bind, in search order. `resolved` says whether symbols were looked up at all.
+    """
+
+    target: str
+    lookups: tuple[Lookup, ...]
+    images: tuple[Mapped, ...]
+    failure: Failure | None = None
+    scope: tuple[str, ...] = ()
+    resolved: bool = False
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,89 @@
+"""The result of a check as a value: Report, with its text, HTML and JSON faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tfguard.finding import Finding
+from tfguard.host import Host
+from tfguard.image import Image
+from tfguard.loader.trace import Trace
+
+if TYPE_CHECKING:
+    from tfguard.errors import GuardError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a check found; true where no finding is an error.
+
+    `target` is what was asked for, `traces` one story for each load that was played, in order, `skipped` what could
+    not be checked and why. Findings come in the order in which the loader would meet them.
+    """
+
+    target: str
+    host: Host = field(repr=False)
+    findings: tuple[Finding, ...] = ()
+    traces: tuple[Trace, ...] = field(default=(), repr=False)
+    skipped: tuple[str, ...] = ()
+    depth: Literal["files", "symbols"] = "symbols"
+    kind: Literal["import", "library", "op library"] = "library"
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @property
+    def ok(self) -> bool:
+        """No error among the findings; warnings do not count."""
+        return not self.errors
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that are certain to end the load."""
+        return tuple(one for one in self.findings if one.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings that need not end the load."""
+        return tuple(one for one in self.findings if one.severity == "warning")
+
+    @property
+    def trace(self) -> Trace | None:
+        """The first load that fails, else the first one played."""
+        failed = next((one for one in self.traces if one.failure is not None), None)
+        return failed or (self.traces[0] if self.traces else None)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """What the loader would map, in its order, over all loads played."""
+        return tuple(mapped.image for trace in self.traces for mapped in trace.images)
+
+    def to_dict(self) -> dict[str, object]:
+        """The report as plain data for JSON; the layout is documented in docs/json.md and numbered by `schema`."""
+        from tfguard.render import as_dict
+
+        return as_dict(self)
+
+    def raise_for_errors(self) -> None:
+        """Raise GuardImportError or OpLibraryError where there are errors; else do nothing."""
+        if not self.ok:
+            raise self.as_error()
+
+    def as_error(self) -> GuardError:
+        """The exception that fits what was checked."""
+        from tfguard.errors import GuardImportError, OpLibraryError
+
+        return GuardImportError(self) if self.kind == "import" else OpLibraryError(self)
+
+    def __str__(self) -> str:
+        from tfguard.render import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from tfguard.html import as_html
+
+        return as_html(self)
