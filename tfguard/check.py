@@ -10,13 +10,11 @@ from typing import Literal
 
 from tfguard.finding import Finding
 from tfguard.host import Host, this_host
-from tfguard.installation import Native, Package, find_package, natives_of
-from tfguard.investigate import FRAMEWORK, investigate
+from tfguard.installation import FRAMEWORK, Native, Package, find_package, natives_of
 from tfguard.loader.glibc import Process
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
-from tfguard.rules import judge
 
 StrPath = str | os.PathLike[str]
 
@@ -74,14 +72,13 @@ def check_library(
         skipped = [f"no package called {after} is found on sys.path"] if after is not None and package is None else []
         imported = _Import(process, package) if package is not None else None
         if imported is not None and (failed := imported.play_core()) is not None:
-            case = investigate(process, failed, package=package)
-            return _report(target, host, kind, findings=judge(case), traces=(failed,), ignore=ignore)
+            findings = _judge(process, failed, package=package)
+            return _report(target, host, kind, findings=findings, traces=(failed,), ignore=ignore)
         trace = process.dlopen(target, caller=_caller(process, is_op=kind == "op library"))
         if imported is not None and trace.failure is not None and trace.failure.kind in ("missing", "symbol"):
             imported.play_rest()
             trace = process.dlopen(target, caller=_caller(process, is_op=kind == "op library"))
-        case = investigate(process, trace, package=package, is_op=kind == "op library")
-        findings = judge(case)
+        findings = _judge(process, trace, package=package, is_op=kind == "op library")
     return _report(target, host, kind, findings=findings, traces=(trace,), ignore=ignore, skipped=tuple(skipped))
 
 
@@ -109,8 +106,7 @@ def _play(package: Package, natives: list[Native], host: Host, *, symbols: bool)
             if trace.failure is None and not _is_short(trace):
                 continue
             fatal = native.certain or reached.certain(native, trace)
-            case = investigate(process, trace, package=package, fatal=fatal)
-            for finding in judge(case):
+            for finding in _judge(process, trace, package=package, fatal=fatal):
                 key = (finding.code, str(finding.path))
                 known = findings.get(key)
                 if known is None or (known.severity == "warning" and finding.severity == "error"):
@@ -118,6 +114,16 @@ def _play(package: Package, natives: list[Native], host: Host, *, symbols: bool)
     plays.traces = tuple(traces)
     plays.findings = tuple(findings.values())
     return plays
+
+
+def _judge(
+    process: Process, trace: Trace, *, package: Package | None, fatal: bool = True, is_op: bool = False
+) -> tuple[Finding, ...]:
+    """The findings for one trace. The rules are loaded here: a load that goes well never needs them."""
+    from tfguard.investigate import investigate
+    from tfguard.rules import judge
+
+    return judge(investigate(process, trace, package=package, fatal=fatal, is_op=is_op))
 
 
 def _is_short(trace: Trace) -> bool:
@@ -160,14 +166,13 @@ def _is_unusual(traces: tuple[Trace, ...], host: Host, package: Package) -> bool
         for one in (*host.system_directories, sys.prefix, sys.base_prefix, os.path.dirname(package.directory or ""))
         if one
     )
-    loaded = {one.path for one in host.loaded}
+    loaded = {one.path for one in host.loaded if one.path and not os.path.realpath(one.path).startswith(own)}
     for trace in traces:
         for mapped in trace.images:
             if mapped.step == "ld_library_path" or not os.path.normpath(mapped.path).startswith(own):
                 return True
-        for lookup in trace.lookups:
-            if lookup.found in loaded and not os.path.realpath(lookup.found or "").startswith(own):
-                return True
+        if any(lookup.found in loaded for lookup in trace.lookups):
+            return True
     return False
 
 

@@ -12,13 +12,9 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType, TracebackType
 
-from tfguard.case import Case
 from tfguard.check import StrPath, check_import, check_library
 from tfguard.errors import GuardError, OpLibraryError
-from tfguard.host import this_host
-from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
-from tfguard.rules import judge
 
 
 class GuardWarning(UserWarning):
@@ -155,6 +151,11 @@ def _explain_failure(error: Exception, target: str, kind: str, check: Callable[[
     try:
         report = check()
         if report.ok:
+            from tfguard.case import Case
+            from tfguard.host import this_host
+            from tfguard.loader.trace import Failure, Trace
+            from tfguard.rules import judge
+
             text = str(error) or repr(error)
             failure = Failure(
                 kind="real-load", rule="", message=text, path=target, name=target, detail=text.partition("\n")[0]

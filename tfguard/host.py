@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from tfguard.binary.elf import look_at
 from tfguard.image import EM_AARCH64, EM_X86_64, PF_X, PT_GNU_STACK, Image
@@ -37,8 +38,7 @@ _LOADER_VARIABLES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedImage:
+class LoadedImage(NamedTuple):
     """An object that the process has mapped; `path` as the loader recorded it, "" for the main program.
 
     `image` is None where its file can no longer be read (deleted, replaced, the vDSO).
@@ -233,15 +233,19 @@ def _loader_file(path: str) -> tuple[frozenset[str], tuple[str, ...]]:
 
 @lru_cache(maxsize=4)
 def _read_loader_file(path: str, identity: tuple[int, int, int]) -> tuple[frozenset[str], tuple[str, ...]]:
-    import re
-
     data = _read_small(path, min(identity[1], 1 << 23))
     features = frozenset(name for name, mark in _FEATURE_MARKS.items() if mark in data)
     # In .rodata they are one run of NUL-terminated strings that begin and end with a slash.
-    runs = re.findall(rb"(?:/[!-.0-~/]*/\0){2,}|/(?:lib|usr/lib)[!-.0-~/]*/\0", data)
-    best = max(runs, key=lambda run: (b"/lib" in run, len(run)), default=b"")
-    directories = tuple(os.fsdecode(one.rstrip(b"/")) for one in best.split(b"\0") if one)
-    return features, directories
+    best: list[bytes] = []
+    run: list[bytes] = []
+    for text in data.split(b"\0"):
+        if text[:1] == b"/" and text[-1:] == b"/" and len(text) > 1:
+            run.append(text)
+            if (b"lib" in run[0], len(run)) > (bool(best) and b"lib" in best[0], len(best)):
+                best = run
+        elif run:
+            run = []
+    return features, tuple(os.fsdecode(one.rstrip(b"/")) for one in best)
 
 
 def _lib_token(system_directories: tuple[str, ...]) -> str:

@@ -21,12 +21,13 @@ _BOX = "border-left:4px solid {};padding:0.2em 0 0.2em 0.9em;margin:0.6em 0"
 _BADGE = "background:{};color:#fff;border-radius:3px;padding:0.1em 0.45em;font-weight:600"
 _PRE = (
     "background:rgba(128,128,128,0.15);color:inherit;border:0;border-radius:3px;padding:0.5em 0.7em;"
-    "margin:0.3em 0;overflow-x:auto;white-space:pre;line-height:1.4;font-family:monospace"
+    "margin:0.3em 0;overflow-x:auto;scrollbar-color:#888 transparent;white-space:pre;line-height:1.4;"
+    "font-family:monospace"
 )
 _CELL = "text-align:left;vertical-align:top;font-size:0.95em;"
 _LABEL = _CELL + "padding:0.1em 1.2em 0.1em 0;white-space:nowrap;font-weight:400;opacity:0.75"
 _FACT = _CELL + "padding:0.1em 0;font-family:monospace;overflow-wrap:anywhere;white-space:pre-wrap"
-_TABLE = "border-collapse:collapse;border:0;margin:0.5em 0;background:none"
+_TABLE = "border-collapse:collapse;border:0;margin:0.5em 0;background:none;font-size:inherit"
 _ROW = "background:none"
 
 

@@ -1,8 +1,10 @@
-"""What a file says about itself: plain facts, no judgement."""
+"""What a file says about itself: plain facts, no judgement.
+
+Named tuples, not data classes: every import of TensorFlow waits for this module, and makes a hundred of them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 EM_386 = 3
@@ -52,6 +54,8 @@ DT_VERDEF = 0x6FFFFFFC
 DT_VERDEFNUM = 0x6FFFFFFD
 DT_VERNEED = 0x6FFFFFFE
 DT_VERNEEDNUM = 0x6FFFFFFF
+DT_AUXILIARY = 0x7FFFFFFD
+DT_FILTER = 0x7FFFFFFF
 
 DF_1_NODEFLIB = 0x800
 DF_1_NOOPEN = 0x40
@@ -101,13 +105,12 @@ class VersionNeed(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(NamedTuple):
     """A loadable ELF object as its program headers and dynamic section describe it.
 
     Strings are decoded with the file system encoding. `dynamic` maps a DT_ tag to its (last) value, as the loader
-    keeps them; DT_NEEDED is in `needed`, in file order. `missing` names the tables that lie where the file has no
-    bytes or no segment maps them, with what a loader that touches them dies of.
+    keeps them; DT_NEEDED is in `needed`, in file order. `modified` is the file's time of last change in nanoseconds,
+    `isa_needed` the bits of GNU_PROPERTY_X86_ISA_1_NEEDED, `noexec` says that its file system forbids execution.
     """
 
     path: str
@@ -119,14 +122,15 @@ class Image:
     type: int
     machine: int
     segments: tuple[Segment, ...]
-    dynamic: dict[int, int] = field(repr=False)
+    dynamic: dict[int, int]
     needed: tuple[str, ...]
     soname: str | None
     rpath: str | None
     runpath: str | None
     section_end: int
+    modified: int = 0
+    isa_needed: int = 0
     noexec: bool = False
-    missing: tuple[Hole, ...] = ()
 
     @property
     def flags_1(self) -> int:
@@ -154,8 +158,7 @@ class Hole(NamedTuple):
     signal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damage:
+class Damage(NamedTuple):
     """Why an ELF file has no Image: the loader's check that it fails, by the name of the field.
 
     `kind` is one of the words in `binary.elf`; `detail` says have and need.
@@ -165,8 +168,7 @@ class Damage:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(NamedTuple):
     """What opening a path gives: errno, kind of file, first bytes, and the image where it is ELF.
 
     `errno` is that of open(2), `read_errno` that of read(2), 0 where there was none. `kind` is "regular",
@@ -180,6 +182,6 @@ class Head:
     size: int = 0
     device: int = 0
     inode: int = 0
-    start: bytes = field(default=b"", repr=False)
+    start: bytes = b""
     segments: tuple[Segment, ...] | None = None
     content: Image | Damage | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from typing import NamedTuple
 
 _DATA = os.path.join(os.path.dirname(__file__), "data", "natives")
+# The library that holds TensorFlow's core and that ops are linked to; a version number follows.
+FRAMEWORK = "libtensorflow_framework.so"
 _DISTRIBUTIONS_OF_TENSORFLOW = (
     "tensorflow", "tensorflow_cpu", "tf_nightly", "tensorflow_gpu", "tensorflow_rocm", "tensorflow_intel",
     "tensorflow_macos", "tf_nightly_cpu", "intel_tensorflow", "tensorflow_cpu_aws",
@@ -34,8 +35,7 @@ class Native(NamedTuple):
     certain: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
+class Package(NamedTuple):
     """A top-level package or module as the import system would find it.
 
     `directory` holds the package (None for a single module), `origin` is the file that would run, `version` that of

@@ -14,14 +14,13 @@ from tfguard.binary.symbols import Reference
 from tfguard.case import Case, Elsewhere
 from tfguard.host import Host
 from tfguard.image import Head, Image, machine_name
-from tfguard.installation import Package
+from tfguard.installation import FRAMEWORK, Package
 from tfguard.loader.glibc import Process
 from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, refused_header
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import ALREADY_LOADED, Failure, Trace
 from tfguard.twins import find_twins
 
-FRAMEWORK = "libtensorflow_framework.so"
 _GLOB_LIMIT = 40
 _ABOUT_THE_FILE = frozenset(
     "directory read-error special-file too-short elf-version not-dynamic header-size headers-past-end not-elf "

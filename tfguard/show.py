@@ -24,7 +24,9 @@ def facts_of(path: str) -> dict[str, object]:
     if number := head.errno or head.read_errno:
         raise OSError(number, os.strerror(number), path)
     detail = describe(path)
-    facts: dict[str, object] = {"file": path, "kind": detail.kind.detail, "size": head.size, **dict(detail.kind.facts)}
+    facts: dict[str, object] = {"file": path, "kind": detail.kind.detail, "size": head.size}
+    if detail.kind.facts:
+        facts["about"] = dict(detail.kind.facts)
     facts.update(_read_by_the_loader(head))
     facts.update(_read_by_people(detail))
     return facts

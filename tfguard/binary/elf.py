@@ -10,9 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from struct import Struct
 from typing import NamedTuple
 
+from tfguard.binary.properties import isa_needed
 from tfguard.image import (
     DT_NEEDED,
     DT_RPATH,
@@ -20,6 +22,7 @@ from tfguard.image import (
     DT_SONAME,
     DT_STRTAB,
     PT_DYNAMIC,
+    PT_GNU_PROPERTY,
     PT_LOAD,
     Damage,
     Head,
@@ -32,7 +35,10 @@ _FIRST_READ = 4096
 _DYNAMIC_LIMIT = 1 << 20
 _STRING_CHUNK = 4096
 _STRING_LIMIT = 1 << 20
-_STRINGS_AT_ONCE = 1 << 16
+_STRINGS_AT_ONCE = 1 << 22
+_STRING_GAP = 1 << 13
+_STRING_TAIL = 512
+_NOTE_LIMIT = 4096
 _ST_NOEXEC = 8
 
 _NAME_TAGS = frozenset((DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH))
@@ -148,11 +154,13 @@ def _read_image(
 ) -> Image | Damage:
     fmt = FORMATS[start[4], start[5]]
     _, kind, machine, _, _, _, shoff, _, _, _, _, shentsize, shnum, _ = fmt.header.unpack_from(start)
-    dynamic_segment = None
+    dynamic_segment, isa = None, 0
     for segment in segments:
-        if segment.type == PT_DYNAMIC:
+        if segment.type == PT_DYNAMIC and segment.filesz:
             dynamic_segment = segment  # the last one counts, as in the loader's scan
-    if dynamic_segment is None or dynamic_segment.filesz == 0:
+        elif segment.type == PT_GNU_PROPERTY and segment.offset < 1 << 62:
+            isa = isa_needed(_note(fd, start, segment), little_endian=start[5] == 1, wide=start[4] == 2)
+    if dynamic_segment is None or dynamic_segment.vaddr == 0:
         return Damage(kind="no-dynamic-section", detail="no PT_DYNAMIC program header with bytes in the file")
     entries = _read_dynamic(fd, fmt, segments, dynamic_segment)
     if isinstance(entries, Damage):
@@ -180,8 +188,17 @@ def _read_image(
         rpath=single.get(DT_RPATH),
         runpath=single.get(DT_RUNPATH),
         section_end=shoff + shnum * shentsize if shoff else 0,
+        modified=status.st_mtime_ns,
+        isa_needed=isa,
         noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC),
     )
+
+
+def _note(fd: int, start: bytes, segment: Segment) -> bytes:
+    """The bytes of a note segment, which linkers put right behind the program headers."""
+    size = min(segment.filesz, _NOTE_LIMIT)
+    note = start[segment.offset : segment.offset + size]
+    return note if len(note) == size else os.pread(fd, size, segment.offset)
 
 
 def _read_dynamic(
@@ -214,17 +231,14 @@ def _read_strings(
         return Damage(kind="string-table-unmapped", detail=f"DT_STRTAB is {dynamic.get(DT_STRTAB, 0):#x}")
     base, available = where
     offsets = {value for _, value in names}
-    first, last = min(offsets), max(offsets)
-    # Linkers put these names close together, even in a table of 80 MB.
-    size = min(last - first + _STRING_CHUNK, available - first)
-    window = os.pread(fd, size, base + first) if 0 < size <= _STRINGS_AT_ONCE and first >= 0 else b""
+    last = max(offsets)
+    if last >= available or base + last >= 1 << 62:
+        return Damage(kind="string-table-unmapped", detail=f"no segment has bytes {last} bytes into the string table")
     strings: dict[int, str] = {}
-    for offset in offsets:
-        end = window.find(b"\0", offset - first)
-        raw = window[offset - first : end] if end >= 0 else read_string(fd, base + offset)
+    for offset, raw in read_strings(fd, base, offsets).items():
         if raw is None:
             return Damage(kind="string-past-end", detail=f"a name in the dynamic section would be at offset {offset}")
-        strings[offset] = os.fsdecode(raw)
+        strings[offset] = raw.decode("utf-8", "surrogateescape")
     return strings
 
 
@@ -235,6 +249,28 @@ def file_offset(segments: tuple[Segment, ...], vaddr: int) -> tuple[int, int] | 
             offset = segment.offset + vaddr - segment.vaddr
             return (offset, segment.vaddr + segment.filesz - vaddr) if offset < 1 << 62 else None
     return None
+
+
+def read_strings(fd: int, base: int, offsets: Iterable[int]) -> dict[int, bytes | None]:
+    """The strings at these offsets into a string table at file offset `base`, in few reads; None as `read_string`.
+
+    Linkers put the names that one table needs close together, even in a string table of 80 MB.
+    """
+    strings: dict[int, bytes | None] = {}
+    ordered = sorted(set(offsets))
+    start, count = 0, len(ordered)
+    while start < count:
+        end, first = start + 1, ordered[start]
+        while end < count and ordered[end] - ordered[end - 1] < _STRING_GAP and ordered[end] - first < _STRINGS_AT_ONCE:
+            end += 1
+        at = base + first
+        block = os.pread(fd, ordered[end - 1] - first + _STRING_TAIL, at) if 0 <= at < 1 << 62 else b""
+        find = block.find
+        for offset in ordered[start:end]:
+            stop = find(b"\0", offset - first)
+            strings[offset] = block[offset - first : stop] if stop >= 0 else read_string(fd, base + offset)
+        start = end
+    return strings
 
 
 def read_string(fd: int, offset: int) -> bytes | None:

@@ -38,7 +38,7 @@ def recognise(head: Head) -> Kind:
     if not start:
         return Kind(kind="empty", detail="an empty file") if not head.size else Kind(kind="unknown", detail="unread")
     if start.startswith(b"\x7fELF"):
-        return Kind(kind="elf", detail=_elf(start))
+        return _elf(start)
     if not start.strip(b"\0"):
         where = f"all {head.size} bytes" if head.size <= len(start) else f"the first {len(start)} of {head.size} bytes"
         return Kind(kind="zeros", detail=f"{where} are zero")
@@ -53,14 +53,16 @@ def _unknown(start: bytes) -> Kind:
 # Programs and libraries.
 
 
-def _elf(start: bytes) -> str:
+def _elf(start: bytes) -> Kind:
     layout = _ELF_TYPE_MACHINE_VERSION.get(start[5] if len(start) > 5 else 0)
     if layout is None or len(start) < 24:
-        return "ELF, cut or damaged in its first bytes"
+        return Kind(kind="elf", detail="ELF, cut or damaged in its first bytes")
     kind, machine, _ = layout.unpack_from(start, 16)
     bits = {1: "32-bit ", 2: "64-bit "}.get(start[4], "")
     order = "big-endian " if start[5] == 2 else ""
-    return f"ELF {bits}{order}{machine_name(machine)} {_ELF_TYPES.get(kind, f'file of type {kind}')}"
+    name = machine_name(machine)
+    detail = f"ELF {bits}{order}{name} {_ELF_TYPES.get(kind, f'file of type {kind}')}"
+    return Kind(kind="elf", detail=detail, facts=(("machine", name),))
 
 
 def _wiped_elf(start: bytes) -> Kind | None:
@@ -75,7 +77,7 @@ def _wiped_elf(start: bytes) -> Kind | None:
     if machine_name(machine).startswith("machine "):
         return None
     state = "zeroed" if start[:4] == bytes(4) else f"overwritten with {start[:4].hex(' ')}"
-    return Kind(kind="wiped-elf", detail=f"{_elf(start)} with its first four bytes {state}")
+    return Kind(kind="wiped-elf", detail=f"{_elf(start).detail} with its first four bytes {state}")
 
 
 _THIN = {

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import islice
 from typing import Literal, NamedTuple
 
 from tfguard.binary.columns import Column, OnDemand, unsigned
-from tfguard.binary.elf import file_offset, format_of, read_string
+from tfguard.binary.elf import file_offset, format_of, read_strings
 from tfguard.binary.hashes import gnu_hash, sysv_hash
-from tfguard.binary.relocations import relocated_symbols
-from tfguard.binary.versions import Versions, read_versions
+from tfguard.binary.relocations import relocated_symbols, relocations
+from tfguard.binary.versions import Versions, versions_of
 from tfguard.image import (
     DT_GNU_HASH,
     DT_HASH,
@@ -44,7 +43,6 @@ _STEP_LIMIT = 4_000_000
 _SYMBOL_LIMIT = 1 << 22
 _TABLE_LIMIT = 1 << 26
 _SCAN_BLOCK = 1 << 22
-_NAME_GAP = 1 << 13
 
 
 class Reference(NamedTuple):
@@ -107,8 +105,8 @@ class SymbolTable:
 
     @cached_property
     def versions(self) -> Versions:
-        """The version tables, read once."""
-        return read_versions(self.image, self._fd)
+        """The version tables; empty where the file can no longer be read."""
+        return versions_of(self.image) or Versions((), {}, None, frozenset(), False, False)
 
     def _offset(self, tag: int) -> int | None:
         address = self.image.dynamic.get(tag)
@@ -127,30 +125,33 @@ class SymbolTable:
         bindings = _BINDINGS if weak else frozenset((_GLOBAL, _UNIQUE))
         if self._symtab is None or self._strtab is None:
             return []
-        count = self._undefined_count()
-        data = os.pread(self._fd, count * self._format.symbol.size, self._symtab)
-        data = data[: len(data) - len(data) % self._format.symbol.size]
+        size = self._format.symbol.size
+        count = min(self._undefined_count(), max(self.image.size - self._symtab, 0) // size)
+        data = os.pread(self._fd, count * size, self._symtab)
+        data = data[: len(data) - len(data) % size]
         if self.image.elf_class == 64:
             wanted = [
                 (name, position)
                 for position, (name, info, other, shndx, _, _) in enumerate(self._format.symbol.iter_unpack(data))
-                if not shndx and name and info >> 4 in bindings and other & 3 in (0, 3)
+                if not shndx and info >> 4 in bindings and other & 3 in (0, 3)
             ]
         else:
             wanted = [
                 (name, position)
                 for position, (name, _, _, info, other, shndx) in enumerate(self._format.symbol.iter_unpack(data))
-                if not shndx and name and info >> 4 in bindings and other & 3 in (0, 3)
+                if not shndx and info >> 4 in bindings and other & 3 in (0, 3)
             ]
-        names = self._names([offset for offset, _ in wanted])
-        count = len(data) // self._format.symbol.size
+        names = read_strings(self._fd, self._strtab, [offset for offset, _ in wanted])
+        count = len(data) // size
         versyms = self._unsigned(self._versym, 2, count) if self._versym is not None else ()
         needs: list[VersionNeed | None] = [None] * 0x8000
         for need in self.versions.needs:
             needs[need.number & 0x7FFF] = need
         if len(versyms) <= (wanted[-1][1] if wanted else 0):
-            return [Reference(names[offset], None, position) for offset, position in wanted]
-        return [Reference(names[offset], needs[versyms[position] & 0x7FFF], position) for offset, position in wanted]
+            return [Reference(names[offset] or b"", None, position) for offset, position in wanted]
+        return [
+            Reference(names[offset] or b"", needs[versyms[position] & 0x7FFF], position) for offset, position in wanted
+        ]
 
     def _undefined_count(self) -> int:
         """How many leading entries of the symbol table can hold undefined symbols."""
@@ -170,36 +171,16 @@ class SymbolTable:
         """The symbol position of every relocation that has one, in the order of ld.so (G-135)."""
         return relocated_symbols(self.image, self._fd)
 
+    def relocations(self) -> Iterable[tuple[int, int]]:
+        """(r_offset, r_info) of every relocation, in the order of ld.so."""
+        return relocations(self.image, self._fd)
+
     def _unsigned(self, offset: int, size: int, count: int) -> Sequence[int]:
         """`count` unsigned integers at a file offset, fewer where the file ends."""
         count = min(count, max(self.image.size - offset, 0) // size)
         if count * size > _TABLE_LIMIT:
             raise ValueError(f"a table of {count * size} bytes is no linker's")
         return unsigned(self._fd, offset, size, count, self._order)
-
-    def _names(self, offsets: list[int]) -> dict[int, bytes]:
-        """The strings at these string-table offsets, in few reads."""
-        names: dict[int, bytes] = {}
-        if not offsets or self._strtab is None:
-            return names
-        base = self._strtab
-        ordered = sorted(set(offsets))
-        start = 0
-        while start < len(ordered):
-            end, first = start + 1, ordered[start]
-            while (
-                end < len(ordered)
-                and ordered[end] - ordered[end - 1] < _NAME_GAP
-                and (ordered[end] - first < _SCAN_BLOCK)
-            ):
-                end += 1
-            block = os.pread(self._fd, ordered[end - 1] - first + 512, base + first)
-            find = block.find
-            for offset in islice(ordered, start, end):
-                at = find(b"\0", offset - first)
-                names[offset] = block[offset - first : at] if at >= 0 else read_string(self._fd, base + offset) or b""
-            start = end
-        return names
 
     # --- what this image defines
 

@@ -6,7 +6,7 @@ import os
 from struct import Struct
 from typing import NamedTuple
 
-from tfguard.binary.elf import read_string
+from tfguard.binary.elf import file_offset, read_strings
 from tfguard.image import (
     DT_STRTAB,
     DT_VERDEF,
@@ -20,8 +20,9 @@ from tfguard.image import (
 _VER_FLG_BASE = 1
 _VER_FLG_WEAK = 2
 # More entries than this is a claim no linker makes; the tables are chains that a hostile file can bend into a circle.
-_ENTRY_LIMIT = 100_000
-_BLOCK = 8192
+_ENTRY_LIMIT = 20_000
+_NAME_LIMIT = 4096
+_BLOCK = 4096
 
 
 class Versions(NamedTuple):
@@ -29,12 +30,14 @@ class Versions(NamedTuple):
 
     `needs` in the order of DT_VERNEED. `definitions` maps the index of DT_VERDEF entries to the version name, without
     the base entry, whose name (the file's own) is `base`: it counts as a version that exists (ld-so.md G-122) and
-    not as the version of a symbol. `has_symbol_versions` says that DT_VERSYM is there.
+    not as the version of a symbol. `defined_names` are all that satisfy a need. `has_symbol_versions` says that
+    DT_VERSYM is there.
     """
 
     needs: tuple[VersionNeed, ...]
     definitions: dict[int, str]
     base: str | None
+    defined_names: frozenset[str]
     has_definitions: bool
     has_symbol_versions: bool
     damage: Damage | None = None
@@ -44,117 +47,136 @@ class Versions(NamedTuple):
         """Whether the loader keeps a version table for this image (DT_VERSYM and any index above 0, G-124)."""
         return self.has_symbol_versions and bool(self.needs or self.definitions or self.base)
 
-    @property
-    def defined_names(self) -> frozenset[str]:
-        """Every version name that satisfies a need for this object (G-122)."""
-        return frozenset(self.definitions.values()) | ({self.base} if self.base is not None else frozenset())
-
-
-class _Window:
-    """Small reads at rising file offsets, served from one block."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.start = 0
-        self.block = b""
-
-    def read(self, offset: int, size: int) -> bytes:
-        begin = offset - self.start
-        if not 0 <= begin <= len(self.block) - size:
-            self.start = offset
-            self.block = os.pread(self.fd, _BLOCK, offset) if 0 <= offset < 1 << 62 else b""
-            begin = 0
-        return self.block[begin : begin + size]
-
-
-def read_versions(image: Image, fd: int) -> Versions:
-    """The version tables of `image`, from its open descriptor (gABI symbol versioning, LSB 10.7)."""
-    order = "<" if image.little_endian else ">"
-    try:
-        needs = tuple(_needs(image, fd, order))
-        entries = _definitions(image, fd, order)
-        damage = None
-    except _Broken as error:
-        needs, entries, damage = (), [], Damage(kind="version-table", detail=str(error))
-    definitions = {index: name for index, flags, name in entries if not flags & _VER_FLG_BASE}
-    base = next((name for _, flags, name in entries if flags & _VER_FLG_BASE), None)
-    return Versions(needs, definitions, base, DT_VERDEF in image.dynamic, DT_VERSYM in image.dynamic, damage)
-
 
 class _Broken(ValueError):
     """A version table that leaves the file."""
 
 
-def _name(window: _Window, base: int, offset: int) -> str:
-    at = base + offset
-    piece = window.read(at, 1)
-    end = window.block.find(b"\0", at - window.start) if piece else -1
-    raw = window.block[at - window.start : end] if end >= 0 else read_string(window.fd, at)
-    if raw is None:
-        raise _Broken(f"a version name would be at file offset {at}")
-    return os.fsdecode(raw)
+# What was read, by the file's identity: the same few system libraries serve every load that is played.
+_known: dict[tuple[int, int, int, int], Versions] = {}
+_KNOWN_LIMIT = 1024
+
+
+def versions_of(image: Image) -> Versions | None:
+    """The version tables of `image`, read once for each state of its file; None where it can no longer be read."""
+    key = (image.device, image.inode, image.size, image.modified)
+    found = _known.get(key)
+    if found is None:
+        try:
+            fd = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            found = read_versions(image, fd)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        if len(_known) >= _KNOWN_LIMIT:
+            _known.clear()
+        _known[key] = found
+    return found
+
+
+def read_versions(image: Image, fd: int) -> Versions:
+    """The version tables of `image`, from its open descriptor (gABI symbol versioning, LSB 10.7)."""
+    dynamic = image.dynamic
+    try:
+        needed = _needs(image, fd)
+        defined = _definitions(image, fd)
+        base = _table(image, DT_STRTAB)
+        offsets = {one[0] for one in needed} | {one[1] for one in needed} | {one[0] for one in defined}
+        names = read_strings(fd, base, offsets) if offsets and base is not None else {}
+        text = {offset: _decoded(raw) for offset, raw in names.items()}
+    except _Broken as error:
+        damage = Damage(kind="version-table", detail=str(error))
+        return Versions((), {}, None, frozenset(), DT_VERDEF in dynamic, DT_VERSYM in dynamic, damage)
+    needs = tuple(
+        [VersionNeed(text[file], text[version], bool(flags & _VER_FLG_WEAK), number)
+         for file, version, flags, number in needed]
+    )  # fmt: skip
+    definitions = {number & 0x7FFF: text[name] for name, flags, number in defined if not flags & _VER_FLG_BASE}
+    own = next((text[name] for name, flags, _ in defined if flags & _VER_FLG_BASE), None)
+    every = frozenset(definitions.values()) | (frozenset() if own is None else {own})
+    return Versions(needs, definitions, own, every, DT_VERDEF in dynamic, DT_VERSYM in dynamic)
+
+
+def _decoded(raw: bytes | None) -> str:
+    if raw is None or len(raw) > _NAME_LIMIT:
+        raise _Broken("a version name leaves the file or has no end")
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _table(image: Image, tag: int) -> int | None:
     address = image.dynamic.get(tag)
     if address is None:
         return None
-    offset = image.offset_of(address)
-    if offset is None:
+    where = file_offset(image.segments, address)
+    if where is None:
         raise _Broken(f"no segment has bytes at address {address:#x}")
-    return offset
+    return where[0]
 
 
-def _needs(image: Image, fd: int, order: str) -> list[VersionNeed]:
+class _Chain:
+    """Records at chained offsets from the start of a table: nearly always in its first block."""
+
+    def __init__(self, fd: int, at: int) -> None:
+        self._fd, self._at = fd, at
+        self._block = os.pread(fd, _BLOCK, at)
+
+    def record(self, layout: Struct, offset: int) -> tuple[int, ...]:
+        if offset + layout.size <= len(self._block):
+            return layout.unpack_from(self._block, offset)
+        data = os.pread(self._fd, layout.size, self._at + offset)
+        if len(data) < layout.size:
+            raise _Broken(f"a version table would go on at file offset {self._at + offset}")
+        return layout.unpack(data)
+
+
+def _needs(image: Image, fd: int) -> list[tuple[int, int, int, int]]:
+    """(file name, version name, flags, number) of each entry of DT_VERNEED, names as string-table offsets."""
     at = _table(image, DT_VERNEED)
     if at is None:
         return []
-    strings = _table(image, DT_STRTAB) or 0
-    entry, aux = Struct(order + "HHIII"), Struct(order + "IHHII")
-    table, names = _Window(fd), _Window(fd)
-    needs: list[VersionNeed] = []
+    entry, aux = _LAYOUTS[image.little_endian][:2]
+    chain = _Chain(fd, at)
+    needs: list[tuple[int, int, int, int]] = []
+    offset = 0
     # DT_VERNEEDNUM is not read by the loader: vn_next of 0 ends the chain.
     while len(needs) < _ENTRY_LIMIT:
-        data = table.read(at, entry.size)
-        if len(data) < entry.size:
-            raise _Broken(f"DT_VERNEED would go on at file offset {at}")
-        _, count, file_name, aux_offset, following = entry.unpack(data)
-        file = _name(names, strings, file_name)
-        aux_at = at + aux_offset
+        _, count, file, first, following = chain.record(entry, offset)
+        place = offset + first
         for _ in range(count):
-            data = table.read(aux_at, aux.size)
-            if len(data) < aux.size:
-                raise _Broken(f"DT_VERNEED would go on at file offset {aux_at}")
-            _, flags, index, name, next_aux = aux.unpack(data)
-            version = _name(names, strings, name)
-            needs.append(VersionNeed(file, version, bool(flags & _VER_FLG_WEAK), index))
-            if not next_aux or len(needs) >= _ENTRY_LIMIT:
+            _, flags, number, name, step = chain.record(aux, place)
+            needs.append((file, name, flags, number))
+            if not step or len(needs) >= _ENTRY_LIMIT:
                 break
-            aux_at += next_aux
+            place += step
         if not following or count == 0:
             break
-        at += following
+        offset += following
     return needs
 
 
-def _definitions(image: Image, fd: int, order: str) -> list[tuple[int, int, str]]:
+def _definitions(image: Image, fd: int) -> list[tuple[int, int, int]]:
+    """(name, flags, number) of each entry of DT_VERDEF, the name as a string-table offset."""
     at = _table(image, DT_VERDEF)
     if at is None:
         return []
-    strings = _table(image, DT_STRTAB) or 0
-    entry, aux = Struct(order + "HHHHIII"), Struct(order + "II")
-    table, names = _Window(fd), _Window(fd)
-    definitions: list[tuple[int, int, str]] = []
+    entry, aux = _LAYOUTS[image.little_endian][2:]
+    chain = _Chain(fd, at)
+    definitions: list[tuple[int, int, int]] = []
+    offset = 0
     while len(definitions) < _ENTRY_LIMIT:
-        data = table.read(at, entry.size)
-        if len(data) < entry.size:
-            raise _Broken(f"DT_VERDEF would go on at file offset {at}")
-        _, flags, index, _, _, aux_offset, following = entry.unpack(data)
-        data = table.read(at + aux_offset, aux.size)
-        if len(data) < aux.size:
-            raise _Broken(f"DT_VERDEF would go on at file offset {at + aux_offset}")
-        definitions.append((index & 0x7FFF, flags, _name(names, strings, aux.unpack(data)[0])))
+        _, flags, number, _, _, first, following = chain.record(entry, offset)
+        definitions.append((chain.record(aux, offset + first)[0], flags, number))
         if not following:
             break
-        at += following
+        offset += following
     return definitions
+
+
+_LAYOUTS = {
+    little: tuple(Struct(order + layout) for layout in ("HHIII", "IHHII", "HHHHIII", "II"))
+    for little, order in ((True, "<"), (False, ">"))
+}

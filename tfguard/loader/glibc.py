@@ -51,7 +51,9 @@ class Process:
             self._by_name.setdefault(name, link)
         if link.image is not None:
             self._by_name.setdefault(link.image.soname or link.path, link)
-            self._by_file.setdefault((link.image.device, link.image.inode), link)
+            # ld.so keeps no file number of the program and of itself: they are mapped a second time (G-111).
+            if not link.is_main and not link.is_loader:
+                self._by_file.setdefault((link.image.device, link.image.inode), link)
 
     def loaded_as(self, name: str) -> LinkMap | None:
         """The loaded object that answers to a name (G-110)."""

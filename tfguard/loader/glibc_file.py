@@ -91,7 +91,7 @@ def _refused_header_place(start: bytes, host: Host, detail: str) -> Refusal:
     if place > _WRAPS:
         # the loader's own sum of offset and length wraps, and it reads the stack in front of its buffer
         return Refusal("headers-past-end", "G-31", None, certain=False, detail=detail)
-    number = errno.EINVAL if place >= 1 << 63 else 0
+    number = errno.EINVAL if place >= (1 << 63) - 56 else 0
     return Refusal("headers-past-end", "G-31", "cannot read file data", number, detail=detail)
 
 
@@ -102,11 +102,12 @@ def _refused_ident(start: bytes, host: Host) -> Refusal | None:
     if start[4] != host.elf_class // 32:
         return SKIP_CLASS
     little = 1 if host.little_endian else 2
+    if start[5:16] == bytes((little, 1, 0, *bytes(8))):
+        return None
+    machine = int.from_bytes(start[18:20], "little" if little == 1 else "big")
+    if machine != host.machine and _compares_machine_first(host):
+        return SKIP_MACHINE  # G-25, Debian's order: before all of the rest
     if start[5] != little:
-        if _compares_machine_first(host) and int.from_bytes(start[18:20], "little" if little == 1 else "big") != (
-            host.machine
-        ):
-            return SKIP_MACHINE  # G-25, Debian's order
         wanted = "little" if host.little_endian else "big"
         return Refusal("byte-order", "G-25", f"ELF file data encoding not {wanted}-endian")
     if start[6] != 1:
@@ -144,7 +145,8 @@ def refused_mapping(head: Head, host: Host) -> Refusal | None:
         return Refusal("no-segments", "G-37", "object file has no loadable segments")
     if head.start[16:18] == (b"\2\0" if host.little_endian else b"\0\2"):
         return Refusal("executable", "G-40", "cannot dynamically load executable")
-    if not any(segment.type == PT_DYNAMIC and segment.filesz for segment in segments):
+    dynamic = [segment for segment in segments if segment.type == PT_DYNAMIC and segment.filesz]
+    if not dynamic or not dynamic[-1].vaddr:
         return Refusal("no-dynamic-section", "G-36", "object file has no dynamic section")
     if isinstance(head.content, Damage):
         return _refused_damage(head, host)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfguard.binary.properties import read_isa_needed
 from tfguard.host import Host
 from tfguard.image import EM_X86_64
 from tfguard.loader.link_map import LinkMap
@@ -13,7 +12,7 @@ def refused_properties(link: LinkMap, host: Host) -> Failure | None:
     """The refusal of an object that is marked as needing a higher ISA level than the processor has, or None."""
     if link.image is None or host.machine != EM_X86_64 or "isa-level" not in host.features:
         return None
-    needed = read_isa_needed(link.image)
+    needed = link.image.isa_needed
     available = (1 << host.isa_level) - 1
     if not needed & ~available:
         return None

@@ -72,7 +72,7 @@ def _rpath_of(link: LinkMap, host: Host) -> Place | None:
     image = link.image
     if image is None or not image.rpath or image.runpath is not None:
         return None
-    return Place(expand_list(image.rpath.split(":"), link, host))
+    return Place(_own_list(link, image.rpath, host))
 
 
 def ld_library_path(query: Query) -> Iterator[Place]:
@@ -86,7 +86,14 @@ def runpath(query: Query) -> Iterator[Place]:
     """DT_RUNPATH of the requirer only (G-64 3)."""
     link = query.requirer or query.main
     if link is not None and link.image is not None and link.image.runpath:
-        yield Place(expand_list(link.image.runpath.split(":"), link, query.host))
+        yield Place(_own_list(link, link.image.runpath, query.host))
+
+
+def _own_list(link: LinkMap, value: str, host: Host) -> list[str]:
+    """The expanded entries of an object's RPATH or RUNPATH, of which at most one counts (G-63)."""
+    if link.search_list is None:
+        link.search_list = expand_list(value.split(":"), link, host)
+    return link.search_list
 
 
 def ld_so_cache(query: Query) -> Iterator[Place]:

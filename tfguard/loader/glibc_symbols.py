@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tfguard.binary.symbols import Reference, SymbolTable
+from tfguard.image import DT_AUXILIARY, DT_FILTER
+from tfguard.loader.glibc_tls import refused_static_tls
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure
 
@@ -34,6 +36,8 @@ def unresolved(process: Process, order: list[LinkMap], scope: list[LinkMap]) -> 
             failure = _confirm(process, link, table, open_references, everyone)
             if failure is not None:
                 return failure
+        if (failure := refused_static_tls(link, process.host, table)) is not None:
+            return failure
     return None
 
 
@@ -147,10 +151,7 @@ def _confirm(
         return None
     first = missing[0]
     version = f", version {first.need.version}" if first.need is not None else ""
-    blind = any(
-        (one.image is None and "vdso" not in one.path) or ((known := process.table(one)) is not None and known.damage)
-        for one in everyone
-    )
+    blind = any(_may_define_more(process, one) for one in everyone)
     return Failure(
         kind="symbol",
         rule="G-130",
@@ -161,6 +162,15 @@ def _confirm(
         certain=not blind,
         references=tuple(missing),
     )
+
+
+def _may_define_more(process: Process, link: LinkMap) -> bool:
+    """Whether an object of the scope could not be read, or brings others that are not looked for (G-85)."""
+    if link.image is None:
+        return "vdso" not in link.path
+    table = process.table(link)
+    filters = DT_FILTER in link.image.dynamic or DT_AUXILIARY in link.image.dynamic
+    return table is None or table.damage is not None or filters
 
 
 def _seen_globally(process: Process, reference: Reference) -> bool:

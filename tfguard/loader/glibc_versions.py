@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tfguard.binary.versions import versions_of
 from tfguard.host import Host
 from tfguard.image import DT_RELR, VersionNeed
 from tfguard.loader.link_map import LinkMap
@@ -15,11 +16,23 @@ if TYPE_CHECKING:
 
 def refused_versions(process: Process, link: LinkMap, host: Host) -> Failure | None:
     """The first version need of `link` that nothing meets, with all that are not met, or None."""
-    table = process.table(link)
-    if table is None or link.image is None:
+    versions = versions_of(link.image) if link.image is not None else None
+    if versions is None:
         return None
+    if versions.damage is not None:
+        return Failure(
+            kind="damaged",
+            rule="G-122",
+            message=None,
+            path=link.path,
+            name=link.path,
+            requirer=link.parent.path if link.parent is not None else None,
+            signal="SIGSEGV",
+            certain=False,
+            detail=versions.damage.detail,
+        )
     unmet: list[tuple[VersionNeed, LinkMap]] = []
-    for need in table.versions.needs:
+    for need in versions.needs:
         provider = process.loaded_as(need.file)
         if provider is None or need.file not in provider.names:
             # An assertion of dl-version.c: whoever needs a version of a file must also need the file (G-121).
@@ -36,10 +49,10 @@ def refused_versions(process: Process, link: LinkMap, host: Host) -> Failure | N
                 detail=f"needs {need.version} of {need.file}, which is not among its DT_NEEDED",
                 needs=(need,),
             )
-        provided = process.table(provider)
-        if provided is None or not provided.versions.has_definitions or provided.versions.damage is not None:
+        provided = versions_of(provider.image) if provider.image is not None else None
+        if provided is None or not provided.has_definitions or provided.damage is not None:
             continue  # tolerated: G-123
-        if not need.weak and need.version not in provided.versions.defined_names:
+        if not need.weak and need.version not in provided.defined_names:
             unmet.append((need, provider))
     if unmet:
         need, provider = unmet[0]
@@ -53,7 +66,6 @@ def refused_versions(process: Process, link: LinkMap, host: Host) -> Failure | N
             needs=tuple(one for one, _ in unmet),
             provider=provider.path,
         )
-    versions = table.versions
     if not versions.has_symbol_versions and (versions.needs or versions.definitions or versions.base):
         return Failure(
             kind="version-table",
@@ -65,7 +77,7 @@ def refused_versions(process: Process, link: LinkMap, host: Host) -> Failure | N
             signal="SIGSEGV",
             detail="it has versions and no DT_VERSYM, which the loader then reads at address 0",
         )
-    return _refused_relr(link, table.versions.needs, host)
+    return _refused_relr(link, versions.needs, host)
 
 
 def _refused_relr(link: LinkMap, needs: tuple[VersionNeed, ...], host: Host) -> Failure | None:

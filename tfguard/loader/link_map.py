@@ -16,7 +16,18 @@ class LinkMap:
     is promoted. `image` is None for an object whose file cannot be read; it may define anything.
     """
 
-    __slots__ = ("dependencies", "image", "is_global", "is_main", "names", "new", "parent", "path", "step")
+    __slots__ = (
+        "dependencies",
+        "image",
+        "is_global",
+        "is_main",
+        "names",
+        "new",
+        "parent",
+        "path",
+        "search_list",
+        "step",
+    )
 
     def __init__(
         self, path: str, image: Image | None, *, parent: LinkMap | None = None, is_main: bool = False, step: str = ""
@@ -30,11 +41,18 @@ class LinkMap:
         self.new = True
         self.step = step
         self.dependencies: tuple[LinkMap, ...] | None = None
+        # the entries of its RPATH or RUNPATH, expanded when first searched: the same for every name it needs
+        self.search_list: list[str] | None = None
 
     @property
     def soname(self) -> str | None:
         """DT_SONAME; for an unreadable object its file name stands in."""
         return self.image.soname if self.image is not None else os.path.basename(self.path)
+
+    @property
+    def is_loader(self) -> bool:
+        """Whether this is the ld.so of the process, and not a copy that was opened like any other file."""
+        return not self.step and os.path.basename(self.path).startswith(("ld-linux", "ld.so", "ld64.so"))
 
     def rpath_chain(self) -> Iterator[LinkMap]:
         """This object, then the object that needed it, and so on up (G-64)."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tfguard.case import Case
-from tfguard.finding import Finding, Rule
+from tfguard.finding import Finding
 from tfguard.rules import file, guarding, machine, needed, symbol, version
+from tfguard.rules.rule import Rule
 
 _FAMILIES = (machine, file, needed, version, symbol, guarding)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from tfguard.case import Case
-from tfguard.finding import Remedy, Verdict, rule
+from tfguard.finding import Remedy
+from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import (
     Rows,
     base,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from tfguard.case import Case
-from tfguard.finding import Remedy, Verdict, rule
+from tfguard.finding import Remedy
 from tfguard.image import machine_name
 from tfguard.loader.trace import WRONG_CLASS, WRONG_MACHINE, Attempt
+from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import base, fetch_again, loader_row, needed_by, rebuild, search_rows
 
 
@@ -34,7 +35,8 @@ def wrong_machine(case: Case) -> Verdict | None:
     attempt = _passed_over(case, WRONG_MACHINE)
     if attempt is None or case.failure is None:
         return None
-    have = case.kind.detail if case.kind is not None and case.kind.detail else "another processor"
+    have = dict(case.kind.facts).get("machine", "") if case.kind is not None else ""
+    have = have or "another processor"
     for one in case.elsewhere:
         if os.path.realpath(one.path) == os.path.realpath(attempt.path):
             have = one.why_not.removeprefix("is built for ")

@@ -6,8 +6,9 @@ import os
 import re
 
 from tfguard.case import Case
-from tfguard.finding import Remedy, Verdict, rule
+from tfguard.finding import Remedy
 from tfguard.rules.packages import install_command
+from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import (
     Rows,
     base,
@@ -28,6 +29,11 @@ def _missing(case: Case) -> str | None:
     if failure is None or failure.kind != "missing" or failure.requirer is None:
         return None
     return failure.name
+
+
+def _requirer(case: Case) -> str | None:
+    """The file that a missing library is missed by: what a finding about it is about."""
+    return case.failure.requirer if case.failure is not None else None
 
 
 def _elsewhere_rows(case: Case) -> Rows:
@@ -69,7 +75,10 @@ def needed_library_missing(case: Case) -> Verdict | None:
         )
     )
     return Verdict(
-        message=f"{name} is in none of the places the loader looks", evidence=_rows(case), remedies=tuple(remedies)
+        message=f"{name} is in none of the places the loader looks",
+        path=_requirer(case),
+        evidence=_rows(case),
+        remedies=tuple(remedies),
     )
 
 
@@ -99,6 +108,7 @@ def needed_library_not_on_path(case: Case) -> Verdict | None:
         )
     return Verdict(
         message=f"{name} is at {usable.path}, where the loader does not look",
+        path=requirer,
         evidence=_rows(case),
         remedies=tuple(remedies),
     )
@@ -121,6 +131,7 @@ def library_path_set_too_late(case: Case) -> Verdict | None:
     early = case.host.library_path or "not set"
     return Verdict(
         message=f"LD_LIBRARY_PATH was set too late: the loader does not see {case.late_directories[0]}",
+        path=_requirer(case),
         evidence=(
             ("missing", name),
             *needed_by(case),
@@ -152,6 +163,7 @@ def other_version_installed(case: Case) -> Verdict | None:
     install = (Remedy(f"Install the version that is needed (this is {case.system}).", command),) if command else ()
     return Verdict(
         message=f"{name} is missing; this machine has {have}",
+        path=_requirer(case),
         evidence=_rows(case),
         remedies=install
         or (
@@ -181,7 +193,7 @@ def cuda_library_missing(case: Case) -> Verdict | None:
             Remedy("Install TensorFlow with its CUDA libraries.", f"{python} -m pip install 'tensorflow[and-cuda]'"),
             Remedy("Use a CPU build of this library."),
         )
-    return Verdict(message=f"{name} (CUDA) is not found", evidence=_rows(case), remedies=remedies)
+    return Verdict(message=f"{name} (CUDA) is not found", path=_requirer(case), evidence=_rows(case), remedies=remedies)
 
 
 @rule("TFG206", "Built for another TensorFlow: its framework library has another name")
@@ -217,6 +229,7 @@ def built_for_musl(case: Case) -> Verdict | None:
     return Verdict(
         message=f"{base(case.failure.requirer or case.target) if case.failure else case.target} is built for musl"
         " (Alpine Linux), this system has glibc",
+        path=_requirer(case),
         evidence=_rows(case),
         remedies=fetch_again(case, "a build for glibc is needed"),
     )

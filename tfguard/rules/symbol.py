@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from tfguard.case import Case
-from tfguard.finding import Remedy, Verdict, rule
-from tfguard.names import readable
+from tfguard.finding import Remedy
+from tfguard.mangling.readable import readable
+from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import Rows, base, loader_row, needed_by, rebuild
 from tfguard.twins import abseil_releases
 
