@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tfguard.binary.hashes import gnu_hash, sysv_hash
 from tfguard.image import (
@@ -51,6 +52,7 @@ STV_DEFAULT, STV_INTERNAL, STV_HIDDEN, STV_PROTECTED = 0, 1, 2, 3
 SHN_UNDEF, SHN_DATA, SHN_ABS = 0, 7, 0xFFF1
 
 _PAGE = 0x1000
+_NO_TAG = -1
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELA = struct.Struct("<QQq")
 _DYNAMIC = struct.Struct("<QQ")
@@ -116,6 +118,8 @@ class Library:
 
 
 class _Strings:
+    """The string table, filled as names come up."""
+
     def __init__(self) -> None:
         self.data = b"\0"
         self._known: dict[str, int] = {"": 0}
@@ -127,6 +131,33 @@ class _Strings:
         return self._known[text]
 
 
+class _Body:
+    """The tables behind the program headers, each at a multiple of 8; `at` has their offsets by tag."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.data = b""
+        self.at: dict[int, int] = {}
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.data)
+
+    def put(self, tag: int, data: bytes) -> int:
+        self.data += bytes(-self.end % 8)
+        self.at[tag] = self.end
+        self.data += data
+        return self.at[tag]
+
+
+class _Versions(NamedTuple):
+    """Versions defined, (version, weak) pairs needed by file, and the index of each, by file (None: own) and name."""
+
+    defined: list[str]
+    needs: dict[str, list[tuple[str, bool]]]
+    indexes: dict[tuple[str | None, str | None], int]
+
+
 def write(library: Library) -> bytes:
     """The bytes of the file: a read-only segment with the tables, a writable one with the dynamic section and data."""
     strings = _Strings()
@@ -134,105 +165,108 @@ def write(library: Library) -> bytes:
     for tag, text in ((DT_SONAME, library.soname), (DT_RPATH, library.rpath), (DT_RUNPATH, library.runpath)):
         if text is not None:
             names.append((tag, strings.add(text)))
-    bucket_count = max(1, len(library.exports) // 2)
-    exports = sorted(library.exports, key=lambda one: gnu_hash(one.name.encode()) % bucket_count)
-    defined = list(dict.fromkeys((*library.versions, *(one.version for one in exports if one.version is not None))))
-    needs: dict[str, list[tuple[str, bool]]] = {}
-    for file, version, weak in (
-        *((one.file, one.version, one.weak_need) for one in library.imports),
-        *((file, version, False) for file, version in library.needs),
-    ):
-        if file is not None and version is not None:
-            entries = needs.setdefault(file, [])
-            if all(version != known for known, _ in entries):
-                entries.append((version, weak))
-    indexes = _version_indexes(defined, needs)
-    versyms = [0]
-    versyms += [
-        (indexes[one.file, one.version] if one.version is not None else 1) | one.hidden << 15 for one in library.imports
-    ]
-    versyms += [(indexes[None, one.version] if one.version is not None else 1) | one.hidden << 15 for one in exports]
+    exports = sorted(library.exports, key=lambda one: gnu_hash(one.name.encode()) % _bucket_count(library))
+    versions = _versions(library)
+    tables = _tables(library, exports, versions, strings)
+    for name in (*(one.name for one in library.imports), *(one.name for one in exports)):
+        strings.add(name)
 
     property_note = _property_note(library.isa_needed)
-    segment_count = 3 + (library.stack is not None) + 2 * bool(property_note)
-    tables: list[tuple[int, bytes]] = []
-    if library.has_gnu_hash:
-        tables.append((DT_GNU_HASH, _gnu_hash_table(exports, 1 + len(library.imports), bucket_count)))
-    if library.has_sysv_hash:
-        everyone = [one.name for one in library.imports] + [one.name for one in exports]
-        tables.append((DT_HASH, _sysv_hash_table(everyone)))
-    if defined or needs:
-        if library.has_versym:
-            tables.append((DT_VERSYM, struct.pack(f"<{len(versyms)}H", *versyms)))
-        if defined:
-            tables.append((DT_VERDEF, _verdef(library.soname or "", defined, strings)))
-        if needs:
-            tables.append((DT_VERNEED, _verneed(needs, indexes, strings)))
-    for one in (*library.imports, *exports):
-        strings.add(one.name)
-
-    place = 64 + 56 * segment_count
-    at: dict[int, int] = {}
-    body = b""
-
-    def put(tag: int, data: bytes) -> None:
-        nonlocal body
-        body += bytes(-(place + len(body)) % 8)
-        at[tag] = place + len(body)
-        body += data
-
-    note_at = 0
-    if property_note:
-        put(-1, property_note)
-        note_at = at.pop(-1)
-    for tag, data in tables:
-        put(tag, data)
-    put(DT_STRTAB, strings.data)
-    plain = [one for one in library.imports if one.relocation != R_JUMP_SLOT]
-    slots = [one for one in library.imports if one.relocation == R_JUMP_SLOT]
-    tags = _fixed_tags(library, names, defined, needs, strings, plain, slots)
-    symbols_size = 24 * (1 + len(library.imports) + len(exports))
-    read_only_end = place + len(body) + 8 + symbols_size + 24 * len(library.imports) + 64
-    data_at = -(-read_only_end // _PAGE) * _PAGE
-    dynamic_size = 16 * (len(tags) + len(at) + len(library.extra) + 12)
+    body = _Body(64 + 56 * (3 + (library.stack is not None) + 2 * bool(property_note)))
+    note_at = body.put(_NO_TAG, property_note)
+    for tag, data in (*tables, (DT_STRTAB, strings.data)):
+        body.put(tag, data)
+    tags = names + _sizes(library, versions, strings)
+    import_count = len(library.imports)
+    data_at = -(-(body.end + 24 * (2 * import_count + len(exports) + 1) + 64) // _PAGE) * _PAGE
+    dynamic_size = 16 * (len(tags) + len(body.at) + len(library.extra) + 12)
     got_at = data_at + dynamic_size
-    words_at = got_at + 8 * (3 + len(library.imports))
-    put(DT_SYMTAB, _symbols(library.imports, exports, strings, words_at))
-    order = {id(one): index for index, one in enumerate(library.imports)}
-    for tag, chosen in ((DT_RELA, plain), (DT_JMPREL, slots)):
-        if chosen:
-            records = [(got_at + 8 * (3 + order[id(one)]), order[id(one)] + 1, one.relocation) for one in chosen]
-            put(tag, b"".join(_RELA.pack(slot, symbol << 32 | kind, 0) for slot, symbol, kind in records))
-    if library.relr:
-        put(DT_RELR, struct.pack("<Q", got_at))
-    at[DT_PLTGOT] = got_at
-    entries = {**dict(tags), **at, **library.replaced}
-    listed = [(tag, value) for tag, value in tags if tag in (DT_NEEDED,)]
-    listed += [(tag, value) for tag, value in entries.items() if tag != DT_NEEDED and value is not None]
-    dynamic = b"".join(_DYNAMIC.pack(tag, value) for tag, value in (*listed, *library.extra, (0, 0)))
+    words_at = got_at + 8 * (3 + import_count)
+    body.put(DT_SYMTAB, _symbols(library.imports, exports, strings, words_at))
+    _put_relocations(body, library, got_at)
+    dynamic = _dynamic(library, tags, {**body.at, DT_PLTGOT: got_at})
     assert len(dynamic) <= dynamic_size
-    assert place + len(body) <= data_at
+    assert body.end <= data_at
     words = b"".join(struct.pack("<Q", 1000 + index) for index in range(len(exports)))
-    writable = dynamic.ljust(dynamic_size, b"\0") + bytes(8 * (3 + len(library.imports))) + words
+    writable = dynamic.ljust(dynamic_size, b"\0") + bytes(words_at - got_at) + words
     segments = [
-        (PT_LOAD, PF_R | PF_X, 0, place + len(body), _PAGE),
+        (PT_LOAD, PF_R | PF_X, 0, body.end, _PAGE),
         (PT_LOAD, PF_R | PF_W, data_at, len(writable), _PAGE),
         (PT_DYNAMIC, PF_R | PF_W, data_at, len(dynamic), 8),
     ]
     if library.stack is not None:
         segments.append((PT_GNU_STACK, library.stack, 0, 0, 16))
     if property_note:
-        segments.append((PT_NOTE, PF_R, note_at, len(property_note), 8))
-        segments.append((PT_GNU_PROPERTY, PF_R, note_at, len(property_note), 8))
+        segments += [(kind, PF_R, note_at, len(property_note), 8) for kind in (PT_NOTE, PT_GNU_PROPERTY)]
+    return (_headers(library, segments) + body.data).ljust(data_at, b"\0") + writable
+
+
+def _headers(library: Library, segments: list[tuple[int, int, int, int, int]]) -> bytes:
+    ident = b"\x7fELF\2\1\1" + bytes(9)
+    count = len(segments)
     header = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        b"\x7fELF\2\1\1" + bytes(9), library.type, library.machine, 1, 0, 64, 0, 0, 64, 56, len(segments), 64, 0, 0,
-    )  # fmt: skip
-    headers = b"".join(
+        "<16sHHIQQQIHHHHHH", ident, library.type, library.machine, 1, 0, 64, 0, 0, 64, 56, count, 64, 0, 0
+    )
+    return header + b"".join(
         struct.pack("<IIQQQQQQ", kind, flags, offset, offset, offset, size, size, align)
         for kind, flags, offset, size, align in segments
     )
-    return (header + headers + body).ljust(data_at, b"\0") + writable
+
+
+def _bucket_count(library: Library) -> int:
+    return max(1, len(library.exports) // 2)
+
+
+def _versions(library: Library) -> _Versions:
+    named = (one.version for one in library.exports if one.version is not None)
+    defined = list(dict.fromkeys((*library.versions, *named)))
+    needs: dict[str, list[tuple[str, bool]]] = {}
+    wanted = [(one.file, one.version, one.weak_need) for one in library.imports]
+    for file, version, weak in (*wanted, *((file, version, False) for file, version in library.needs)):
+        if file is not None and version is not None:
+            entries = needs.setdefault(file, [])
+            if all(version != known for known, _ in entries):
+                entries.append((version, weak))
+    return _Versions(defined, needs, _version_indexes(defined, needs))
+
+
+def _tables(library: Library, exports: list[Export], versions: _Versions, strings: _Strings) -> list[tuple[int, bytes]]:
+    tables: list[tuple[int, bytes]] = []
+    if library.has_gnu_hash:
+        tables.append((DT_GNU_HASH, _gnu_hash_table(exports, 1 + len(library.imports), _bucket_count(library))))
+    if library.has_sysv_hash:
+        everyone = [*(one.name for one in library.imports), *(one.name for one in exports)]
+        tables.append((DT_HASH, _sysv_hash_table(everyone)))
+    if library.has_versym and versions.indexes:
+        wanted = [(one.file, one.version, one.hidden) for one in library.imports]
+        wanted += [(None, one.version, one.hidden) for one in exports]
+        words = [(1 if name is None else versions.indexes[file, name]) | hidden << 15 for file, name, hidden in wanted]
+        tables.append((DT_VERSYM, struct.pack(f"<{len(words) + 1}H", 0, *words)))
+    if versions.defined:
+        tables.append((DT_VERDEF, _verdef(library.soname or "", versions.defined, strings)))
+    if versions.needs:
+        tables.append((DT_VERNEED, _verneed(versions.needs, versions.indexes, strings)))
+    return tables
+
+
+def _put_relocations(body: _Body, library: Library, got_at: int) -> None:
+    records = [
+        (one.relocation == R_JUMP_SLOT, _RELA.pack(got_at + 8 * (3 + index), (index + 1) << 32 | one.relocation, 0))
+        for index, one in enumerate(library.imports)
+    ]
+    for tag, is_slot in ((DT_RELA, False), (DT_JMPREL, True)):
+        if chosen := [record for kind, record in records if kind == is_slot]:
+            body.put(tag, b"".join(chosen))
+    if library.relr:
+        body.put(DT_RELR, struct.pack("<Q", got_at))
+
+
+def _dynamic(library: Library, tags: list[tuple[int, int]], places: dict[int, int]) -> bytes:
+    entries: dict[int, int | None] = {**dict(tags), **places, **library.replaced}
+    del entries[_NO_TAG]
+    listed = [(tag, value) for tag, value in tags if tag == DT_NEEDED]
+    listed += [(tag, value) for tag, value in entries.items() if tag != DT_NEEDED and value is not None]
+    return b"".join(_DYNAMIC.pack(tag, value) for tag, value in (*listed, *library.extra, (0, 0)))
 
 
 def _version_indexes(
@@ -247,30 +281,22 @@ def _version_indexes(
     return indexes
 
 
-def _fixed_tags(
-    library: Library,
-    names: list[tuple[int, int]],
-    defined: list[str],
-    needs: dict[str, list[tuple[str, bool]]],
-    strings: _Strings,
-    plain: list[Import],
-    slots: list[Import],
-) -> list[tuple[int, int]]:
-    tags = [*names, (DT_STRSZ, len(strings.data)), (DT_SYMENT, 24)]
-    if defined:
-        tags.append((DT_VERDEFNUM, len(defined) + 1))
-    if needs:
-        tags.append((DT_VERNEEDNUM, len(needs)))
-    if plain:
-        tags += [(DT_RELASZ, 24 * len(plain)), (DT_RELAENT, 24)]
-    if slots:
-        tags += [(DT_PLTRELSZ, 24 * len(slots)), (DT_PLTREL, DT_RELA)]
-    if library.relr:
-        tags += [(DT_RELRSZ, 8), (DT_RELRENT, 8)]
-    if library.flags:
-        tags.append((DT_FLAGS, library.flags))
-    if library.flags_1:
-        tags.append((DT_FLAGS_1, library.flags_1))
+def _sizes(library: Library, versions: _Versions, strings: _Strings) -> list[tuple[int, int]]:
+    """The tags that are no names and no addresses."""
+    slots = sum(one.relocation == R_JUMP_SLOT for one in library.imports)
+    plain = len(library.imports) - slots
+    optional = (
+        (versions.defined, ((DT_VERDEFNUM, len(versions.defined) + 1),)),
+        (versions.needs, ((DT_VERNEEDNUM, len(versions.needs)),)),
+        (plain, ((DT_RELASZ, 24 * plain), (DT_RELAENT, 24))),
+        (slots, ((DT_PLTRELSZ, 24 * slots), (DT_PLTREL, DT_RELA))),
+        (library.relr, ((DT_RELRSZ, 8), (DT_RELRENT, 8))),
+        (library.flags, ((DT_FLAGS, library.flags),)),
+        (library.flags_1, ((DT_FLAGS_1, library.flags_1),)),
+    )
+    tags = [(DT_STRSZ, len(strings.data)), (DT_SYMENT, 24)]
+    for is_there, more in optional:
+        tags += more if is_there else ()
     return tags
 
 
@@ -343,89 +369,3 @@ def _property_note(isa_needed: int | None) -> bytes:
     if isa_needed is None:
         return b""
     return struct.pack("<III4sIIII", 4, 16, 5, b"GNU\0", 0xC0008002, 4, isa_needed, 0)
-
-
-# --- changes to finished files
-
-_HEADER_FIELDS = {
-    "magic": (0, "<4s"),
-    "ei_class": (4, "<B"),
-    "ei_data": (5, "<B"),
-    "ei_version": (6, "<B"),
-    "ei_osabi": (7, "<B"),
-    "ei_abiversion": (8, "<B"),
-    "ei_pad": (9, "<B"),
-    "e_type": (16, "<H"),
-    "e_machine": (18, "<H"),
-    "e_version": (20, "<I"),
-    "e_phoff": (32, "<Q"),
-    "e_shoff": (40, "<Q"),
-    "e_phentsize": (54, "<H"),
-    "e_phnum": (56, "<H"),
-    "e_shentsize": (58, "<H"),
-    "e_shnum": (60, "<H"),
-    "e_shstrndx": (62, "<H"),
-}
-_SEGMENT_FIELDS = {
-    "type": (0, "<I"),
-    "flags": (4, "<I"),
-    "offset": (8, "<Q"),
-    "vaddr": (16, "<Q"),
-    "filesz": (32, "<Q"),
-    "memsz": (40, "<Q"),
-    "align": (48, "<Q"),
-}
-
-
-def with_header(data: bytes, **fields: int | bytes) -> bytes:
-    """A copy with these fields of the ELF header (gABI names) set."""
-    changed = bytearray(data)
-    for name, value in fields.items():
-        offset, layout = _HEADER_FIELDS[name]
-        struct.pack_into(layout, changed, offset, value)
-    return bytes(changed)
-
-
-def segment_offsets(data: bytes, kind: int) -> list[int]:
-    """Where in the file the program headers of a type lie."""
-    start, size, count = (
-        struct.unpack_from(layout, data, at)[0] for layout, at in (("<Q", 32), ("<H", 54), ("<H", 56))
-    )
-    places = [start + size * index for index in range(count)]
-    return [place for place in places if struct.unpack_from("<I", data, place)[0] == kind]
-
-
-def with_segment(data: bytes, kind: int, position: int = 0, **fields: int) -> bytes:
-    """A copy with fields set in the program header that is the `position`-th of its type."""
-    changed = bytearray(data)
-    place = segment_offsets(data, kind)[position]
-    for name, value in fields.items():
-        offset, layout = _SEGMENT_FIELDS[name]
-        struct.pack_into(layout, changed, place + offset, value)
-    return bytes(changed)
-
-
-def dynamic_offset(data: bytes, tag: int) -> int:
-    """Where in the file the first dynamic entry of a tag lies; raises KeyError where there is none."""
-    place = segment_offsets(data, PT_DYNAMIC)[0]
-    offset, size = struct.unpack_from("<Q", data, place + 8)[0], struct.unpack_from("<Q", data, place + 32)[0]
-    for at in range(offset, offset + size, 16):
-        if struct.unpack_from("<Q", data, at)[0] == tag:
-            return at
-    raise KeyError(tag)
-
-
-def with_dynamic(data: bytes, tag: int, value: int | None = None, *, new_tag: int | None = None) -> bytes:
-    """A copy with another value for the first dynamic entry of this tag, or with another tag in its place."""
-    changed = bytearray(data)
-    at = dynamic_offset(data, tag)
-    if new_tag is not None:
-        struct.pack_into("<Q", changed, at, new_tag)
-    if value is not None:
-        struct.pack_into("<Q", changed, at + 8, value)
-    return bytes(changed)
-
-
-def dynamic_value(data: bytes, tag: int) -> int:
-    """The value of the first dynamic entry of a tag."""
-    return int(struct.unpack_from("<Q", data, dynamic_offset(data, tag) + 8)[0])

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Sequence
 from random import Random
 
-from tests.support.elf_writer import segment_offsets
+from tests.support.elf_edit import segment_offsets
 from tfguard.image import (
     DT_GNU_HASH,
     DT_HASH,

@@ -25,8 +25,8 @@ class Load:
     """A question: load `names` one after another, each with its dlopen mode beside RTLD_NOW.
 
     `before` is loaded for real before the prediction is made. `environment` is that of the process from its start,
-    beside what every process of the tests has, `user` the effective one where it is another. `patience` is in seconds: a load still running then counts as waiting
-    for ever.
+    beside what every process of the tests has; `user` is the effective one where it is another. `patience` is in
+    seconds: a load still running then counts as waiting for ever.
     """
 
     names: tuple[tuple[str, int], ...]

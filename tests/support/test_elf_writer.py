@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ from elftools.elf.elffile import ELFFile
 
 from tests.support.build import COMMAND, Compiler
 from tests.support.elf_writer import R_JUMP_SLOT, STB_WEAK, STT_FUNC, Export, Import, Library, write
+from tests.support.here import is_glibc_x86_64
 from tests.support.real_loader import Load, ask
 from tfguard.binary.elf import look_at
 from tfguard.binary.symbols import SymbolTable
 from tfguard.image import Image
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux") or not COMMAND, reason="needs Linux and gcc")
+pytestmark = pytest.mark.skipif(not is_glibc_x86_64() or not COMMAND, reason="needs glibc on x86-64 and gcc")
 
 _PROVIDER = "int f(void) { return 1; } int g(void) { return 2; } int old(void) { return 3; }"
 _MAP = "P_1 { global: f; old; }; P_2 { global: g; } P_1;"

@@ -31,7 +31,7 @@ class Versions(NamedTuple):
     `needs` in the order of DT_VERNEED. `definitions` maps the index of DT_VERDEF entries to the version name, without
     the base entry, whose name (the file's own) is `base`: it counts as a version that exists (ld-so.md G-122) and
     not as the version of a symbol. `defined_names` are all that satisfy a need. `has_symbol_versions` says that
-    DT_VERSYM is there.
+    DT_VERSYM is there. `highest` is the highest number that any entry gives its version.
     """
 
     needs: tuple[VersionNeed, ...]
@@ -40,12 +40,13 @@ class Versions(NamedTuple):
     defined_names: frozenset[str]
     has_definitions: bool
     has_symbol_versions: bool
+    highest: int = 0
     damage: Damage | None = None
 
     @property
     def has_table(self) -> bool:
         """Whether the loader keeps a version table for this image (DT_VERSYM and any index above 0, G-124)."""
-        return self.has_symbol_versions and bool(self.needs or self.definitions or self.base)
+        return self.has_symbol_versions and self.highest > 0
 
 
 class _Broken(ValueError):
@@ -86,11 +87,13 @@ def read_versions(image: Image, fd: int) -> Versions:
         defined = _definitions(image, fd)
         base = _table(image, DT_STRTAB)
         offsets = {one[0] for one in needed} | {one[1] for one in needed} | {one[0] for one in defined}
-        names = read_strings(fd, base, offsets) if offsets and base is not None else {}
+        if offsets and base is None:
+            raise _Broken("there is no string table")
+        names = read_strings(fd, base, offsets) if base is not None else {}
         text = {offset: _decoded(raw) for offset, raw in names.items()}
     except _Broken as error:
         damage = Damage(kind="version-table", detail=str(error))
-        return Versions((), {}, None, frozenset(), DT_VERDEF in dynamic, DT_VERSYM in dynamic, damage)
+        return Versions((), {}, None, frozenset(), DT_VERDEF in dynamic, DT_VERSYM in dynamic, 0, damage)
     needs = tuple(
         [VersionNeed(text[file], text[version], bool(flags & _VER_FLG_WEAK), number)
          for file, version, flags, number in needed]
@@ -98,7 +101,8 @@ def read_versions(image: Image, fd: int) -> Versions:
     definitions = {number & 0x7FFF: text[name] for name, flags, number in defined if not flags & _VER_FLG_BASE}
     own = next((text[name] for name, flags, _ in defined if flags & _VER_FLG_BASE), None)
     every = frozenset(definitions.values()) | (frozenset() if own is None else {own})
-    return Versions(needs, definitions, own, every, DT_VERDEF in dynamic, DT_VERSYM in dynamic)
+    highest = max([one[3] & 0x7FFF for one in needed] + [one[2] & 0x7FFF for one in defined], default=0)
+    return Versions(needs, definitions, own, every, DT_VERDEF in dynamic, DT_VERSYM in dynamic, highest)
 
 
 def _decoded(raw: bytes | None) -> str:

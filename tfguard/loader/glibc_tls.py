@@ -1,4 +1,4 @@
-"""The room for thread-local variables that ld.so keeps free for later loads, and objects too big for it (ld-so.md §12)."""
+"""The room that ld.so keeps free for thread-local variables of later loads, and objects too big for it (§12)."""
 
 from __future__ import annotations
 

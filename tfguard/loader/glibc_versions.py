@@ -66,7 +66,7 @@ def refused_versions(process: Process, link: LinkMap, host: Host) -> Failure | N
             needs=tuple(one for one, _ in unmet),
             provider=provider.path,
         )
-    if not versions.has_symbol_versions and (versions.needs or versions.definitions or versions.base):
+    if versions.highest and not versions.has_symbol_versions:
         return Failure(
             kind="version-table",
             rule="G-124",

@@ -14,8 +14,8 @@ _DEEPEST = 100
 _OPERATORS = frozenset(
     re.findall(
         "[a-zA-Z]+",
-        "nw na dl da aw ps ng ad de co pl mi ml dv rm an or eo aS pL mI mL dV rM aN oR eO ls rs lS rS eq ne lt gt le ge "
-        "ss nt aa oo pp mm cm pm pt cl ix qu",
+        "nw na dl da aw ps ng ad de co pl mi ml dv rm an or eo aS pL mI mL dV rM aN oR eO ls rs lS rS eq ne lt gt le "
+        "ge ss nt aa oo pp mm cm pm pt cl ix qu",
     )
 )
 _BUILTINS = frozenset("vwbcahstijlmxynofdegz")

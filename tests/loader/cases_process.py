@@ -1,0 +1,94 @@
+"""Cases of preloads, tunables, room for thread-local variables, and filters: ld-so.md G-81, G-85, §12, G-160."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.loader.cases_candidates import BEST
+from tests.loader.scene import ANY, GOOD, LOADS, Case, Scene
+from tests.support.elf_edit import with_dynamic
+from tests.support.elf_writer import Export, Import
+from tests.support.real_loader import Load
+from tfguard.image import DT_AUXILIARY, DT_FILTER, DT_SONAME
+
+
+def _preloaded_symbol(scene: Scene) -> Load:
+    """A preloaded object and what it needs are in the global scope."""
+    scene.library("libdeep.so", soname="libdeep.so", exports=(Export(name="g"),))
+    first = scene.library("libfirst.so", needed=("libdeep.so",), runpath="$ORIGIN", exports=(Export(name="f"),))
+    top = scene.library("libtop.so", imports=(Import(name="f"), Import(name="g")))
+    return scene.load(top, environment={"LD_PRELOAD": first})
+
+
+def _preloaded_soname(scene: Scene) -> Load:
+    first = scene.write("first/libfile.so", GOOD)
+    return scene.load(scene.top(), environment={"LD_PRELOAD": f"{first} /no/such.so"})
+
+
+def _preloaded_by_name(scene: Scene) -> Load:
+    """A bare name in LD_PRELOAD is one by which the object was asked for."""
+    scene.fill(GOOD, "first", name="libname.so")
+    environment = {"LD_PRELOAD": "libname.so", "LD_LIBRARY_PATH": f"{scene.root}/first"}
+    return scene.load(scene.top(needed=("libname.so",)), environment=environment)
+
+
+def _masked_level(scene: Scene) -> Load:
+    """Processor features that a tunable masks lower the level of glibc-hwcaps directories."""
+    scene.write(f"b/{BEST}/libx.so.1", GOOD)
+    tunables = "glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX2_Usable,-SSE4_2,-SSSE3,-POPCNT"
+    return scene.load(scene.top(runpath=f"{scene.root}/b"), environment={"GLIBC_TUNABLES": tunables})
+
+
+_THREAD_LOCAL = """
+static __thread char block[{size}] __attribute__((tls_model("{model}"), aligned({align})));
+char *place(int i) {{ return &block[i]; }}
+"""
+
+
+def _thread_local(
+    size: int, *, model: str = "initial-exec", align: int = 1, tunable: str = ""
+) -> Callable[[Scene], Load]:
+    def lay_out(scene: Scene) -> Load:
+        source = _THREAD_LOCAL.format(size=size, model=model, align=align)
+        environment = {"GLIBC_TUNABLES": tunable} if tunable else {}
+        return scene.load(scene.compile("libtop.so", source), environment=environment)
+
+    return lay_out
+
+
+def _filter(tag: int, *, is_there: bool, used: bool = False) -> Callable[[Scene], Load]:
+    """An object that names another as its filtee, beside what it needs."""
+
+    def lay_out(scene: Scene) -> Load:
+        if is_there:
+            scene.library("liby.so", soname="liby.so", exports=(Export(name="f"),))
+        scene.fill(GOOD, ".")
+        # The string of the filtee is that of the soname, so that the writer has a place for it.
+        imports = (Import(name="f"),) if used else ()
+        path = scene.library("libtop.so", soname="liby.so", needed=("libx.so.1",), runpath="$ORIGIN", imports=imports)
+        Path(path).write_bytes(with_dynamic(Path(path).read_bytes(), DT_SONAME, new_tag=tag))
+        return scene.load(path)
+
+    return lay_out
+
+
+_FILTERS = "filtees are not searched; they only make what is said of symbols uncertain"
+
+CASES = (
+    Case("G-160-preloaded-symbol", LOADS, _preloaded_symbol),
+    Case("G-160-preloaded-soname", LOADS, _preloaded_soname),
+    Case("G-160-preloaded-by-name", LOADS, _preloaded_by_name),
+    Case("G-81-masked-by-a-tunable", ANY, _masked_level, limit="glibc.cpu.hwcaps is not read"),
+    Case("G-150-fits", LOADS, _thread_local(1000)),
+    Case("G-150-too-big", "cannot allocate memory in static TLS block", _thread_local(5000)),
+    Case("G-150-dynamic-model-of-any-size", LOADS, _thread_local(100000, model="global-dynamic")),
+    Case("G-152-tunable-makes-room", ANY, _thread_local(5000, tunable="glibc.rtld.optional_static_tls=9000")),
+    Case("G-152-tunable-takes-room", ANY, _thread_local(1600, tunable="glibc.rtld.optional_static_tls=0")),
+    Case("G-85-filtee-there", LOADS, _filter(DT_FILTER, is_there=True), limit=_FILTERS),
+    Case("G-85-filtee-used", LOADS, _filter(DT_FILTER, is_there=True, used=True), certain=False),
+    Case("G-85-filtee-missing", "liby.so: cannot open", _filter(DT_FILTER, is_there=False), limit=_FILTERS),
+    Case("G-85-auxiliary-there", LOADS, _filter(DT_AUXILIARY, is_there=True), limit=_FILTERS),
+    Case("G-85-auxiliary-used", LOADS, _filter(DT_AUXILIARY, is_there=True, used=True), certain=False),
+    Case("G-85-auxiliary-missing", LOADS, _filter(DT_AUXILIARY, is_there=False)),
+)

@@ -1,0 +1,101 @@
+"""tfguard and the real ld.so are asked the same questions in the same process and must give the same answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.loader import (
+    cases_candidates,
+    cases_file,
+    cases_loaded,
+    cases_process,
+    cases_search,
+    cases_symbols,
+    cases_versions,
+)
+from tests.loader.forest import plant
+from tests.loader.scene import ANY, LOADS, Case, Scene, Unavailable
+from tests.support.build import COMMAND, Compiler
+from tests.support.here import is_glibc_x86_64
+from tests.support.real_loader import Answer, Load, ask
+
+pytestmark = pytest.mark.skipif(not is_glibc_x86_64() or not COMMAND, reason="needs glibc on x86-64 and a C compiler")
+
+FORESTS = int(os.environ.get("TFGUARD_TEST_FORESTS", "150"))
+FIRST_SEED = int(os.environ.get("TFGUARD_TEST_FIRST_SEED", "0"))
+
+CASES: tuple[Case, ...] = (
+    *cases_file.CASES,
+    *cases_candidates.CASES,
+    *cases_search.CASES,
+    *cases_loaded.CASES,
+    *cases_versions.CASES,
+    *cases_symbols.CASES,
+    *cases_process.CASES,
+)
+
+
+@pytest.fixture(scope="module")
+def answers() -> Iterator[dict[str, Answer | str]]:
+    """Every case laid out and asked, by its id; a text says why a case cannot be laid out here."""
+    # Not pytest's own directory: another user must be able to reach the files.
+    root = Path(tempfile.mkdtemp(prefix="tfguard-ld-so-"))
+    root.chmod(0o755)
+    found: dict[str, Answer | str] = {}
+    asked: dict[str, Load] = {}
+    compiler = Compiler(root / "built")
+    try:
+        for number, case in enumerate(CASES):
+            try:
+                scene = Scene(root=root / f"{number}", compiler=compiler)
+                asked[case.id] = case.lay_out(scene)
+            except Unavailable as reason:
+                found[case.id] = str(reason)
+        yield found | dict(zip(asked, ask(list(asked.values())), strict=True))
+    finally:
+        for place in root.glob("*/noexec"):
+            subprocess.run(["umount", str(place)], check=False, capture_output=True)
+        shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_same_answer(case: Case, answers: dict[str, Answer | str]) -> None:
+    """Verdict, message, mapped files and their order are those of ld.so."""
+    answer = answers[case.id]
+    if isinstance(answer, str):
+        pytest.skip(answer)
+
+    said, was = answer.pairs[-1]
+    if case.limit is not None:
+        assert answer.disagreement is not None, "no longer missed"
+        pytest.xfail(case.limit)
+    if case.certain or said.certain:
+        assert answer.disagreement is None
+        assert said.certain
+    assert case.ends == ANY or (was.loads if case.ends == LOADS else case.ends in str(was)), str(was)
+
+
+@pytest.mark.parametrize("batch", range(0, FORESTS, 50))
+def test_forests(batch: int, tmp_path: Path) -> None:
+    """Random sets of libraries: TFGUARD_TEST_FORESTS says how many, TFGUARD_TEST_FIRST_SEED where to begin."""
+    seeds = range(FIRST_SEED + batch, FIRST_SEED + min(batch + 50, FORESTS))
+    loads = [plant(seed, tmp_path / str(seed)) for seed in seeds]
+    with ThreadPoolExecutor(2) as pool:
+        answers = [answer for part in pool.map(ask, (loads[:25], loads[25:])) for answer in part]
+
+    wrong = {
+        seed: answer.disagreement
+        for seed, answer in zip(seeds, answers, strict=True)
+        if answer.disagreement is not None and all(said.certain for said, _ in answer.pairs)
+    }
+    assert not wrong, "\n".join(f"seed {seed}: {words}" for seed, words in wrong.items())
+    verdicts = [was.loads for answer in answers for _, was in answer.pairs]
+    assert len(set(verdicts)) == 2, "these forests prove little: all load, or none does"
