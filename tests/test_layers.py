@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("host", "installation", "imports"),
     ("loader.*",),
     ("case", "finding"),
-    ("twins",),
+    ("twins", "whereabouts", "surroundings"),
     ("rules.*", "investigate"),
     ("report", "errors", "render", "html", "tree", "show"),
     ("check",),

@@ -6,15 +6,17 @@ import os
 import sys
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from tfguard.finding import Finding
 from tfguard.host import Host, this_host
 from tfguard.installation import FRAMEWORK, Native, Package, find_package, natives_of
 from tfguard.loader.glibc import Process
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
+
+if TYPE_CHECKING:
+    from tfguard.finding import Finding
 
 StrPath = str | os.PathLike[str]
 
@@ -31,19 +33,26 @@ def check_import(
     Every native file that the import loads is played through the loader in one process, in the import's order: what
     one maps, the next finds loaded. With `symbols=False` undefined symbols are not looked up, with "auto" only where
     some library comes from a place that the installation does not vouch for. `ignore` holds codes of findings to
-    leave out. A top-level name only; raises nothing.
+    leave out. Of a dotted name the whole package is checked. Raises nothing: where tfguard itself trips, that is a
+    warning in the report.
     """
-    host = host if host is not None else this_host()
-    package = find_package(name)
+    try:
+        return _check_import(name, host if host is not None else this_host(), ignore, symbols)
+    except Exception as error:  # fail open
+        return _report(name, host or Host(), "import", findings=_tripped(name, error), ignore=ignore)
+
+
+def _check_import(name: str, host: Host, ignore: Collection[str], symbols: bool | Literal["auto"]) -> Report:
+    package = find_package(name.partition(".")[0])
     if package is None:
         return _report(name, host, "import", skipped=(f"no package called {name} is found on sys.path",))
     if unknown := _unknown_loader(host):
         return _report(name, host, "import", skipped=(unknown,))
     everything = symbols is True
     natives = [one for one in natives_of(package, everything=everything) if not _is_imported(one)]
-    plays = _play(package, natives, host, symbols=everything)
+    plays = _play(package, natives, host, name=name, symbols=everything)
     if symbols == "auto" and _is_unusual(plays.traces, host, package):
-        plays = _play(package, natives, host, symbols=True)
+        plays = _play(package, natives, host, name=name, symbols=True)
     return _report(
         name, host, "import", findings=plays.findings, traces=plays.traces, ignore=ignore, symbols=plays.symbols
     )
@@ -60,13 +69,22 @@ def check_library(
 
     The answer is for a dlopen in this process as it stands; `after="tensorflow"` answers for the process as it
     would stand after that import, which op libraries need: they find TensorFlow's framework only because it is
-    loaded. Raises TypeError for what is no path, else nothing.
+    loaded. Raises TypeError for what is no path, else nothing: where tfguard itself trips, that is a warning in the
+    report.
     """
     target = os.fsdecode(path)
-    host = host if host is not None else this_host()
-    if unknown := _unknown_loader(host):
-        return _report(target, host, "library", skipped=(unknown,))
     kind: Literal["library", "op library"] = "op library" if after == "tensorflow" else "library"
+    try:
+        return _check_library(target, after, host if host is not None else this_host(), ignore, kind)
+    except Exception as error:  # fail open
+        return _report(target, host or Host(), kind, findings=_tripped(target, error), ignore=ignore)
+
+
+def _check_library(
+    target: str, after: str | None, host: Host, ignore: Collection[str], kind: Literal["library", "op library"]
+) -> Report:
+    if unknown := _unknown_loader(host):
+        return _report(target, host, kind, skipped=(unknown,))
     with Process(host) as process:
         package = find_package(after) if after is not None else None
         skipped = [f"no package called {after} is found on sys.path"] if after is not None and package is None else []
@@ -91,17 +109,24 @@ class _Plays:
         self.findings: tuple[Finding, ...] = ()
 
 
-def _play(package: Package, natives: list[Native], host: Host, *, symbols: bool) -> _Plays:
+def _play(package: Package, natives: list[Native], host: Host, *, name: str, symbols: bool) -> _Plays:
     plays = _Plays(symbols=symbols)
     traces: list[Trace] = []
     findings: dict[tuple[str, str], Finding] = {}
-    reached = _Certainty(package)
+    reached = _Certainty(package, name)
+    pending = list(natives)
+    again: set[str] = set()
     with Process(host) as process:
-        for native in natives:
+        for native in pending:
             if native.path is None:
                 trace = _missing_module(package, native)
             else:
                 trace = process.dlopen(native.path, make_global=native.make_global, symbols=symbols)
+            if _hangs_on_others(trace.failure) and not native.listed and native.module not in again:
+                # The true order is known of listed modules only: what this one lacks, a later one may bring.
+                again.add(native.module)
+                pending.append(native)
+                continue
             traces.append(trace)
             if trace.failure is None and not _is_short(trace):
                 continue
@@ -126,6 +151,21 @@ def _judge(
     return judge(investigate(process, trace, package=package, fatal=fatal, is_op=is_op))
 
 
+def _tripped(target: str, error: Exception) -> tuple[Finding, ...]:
+    """A fault of tfguard as a finding: what was raised, and in which line of it."""
+    import traceback
+
+    from tfguard.case import Case
+    from tfguard.rules import judge
+
+    own = os.path.dirname(__file__)
+    last = [one for one in traceback.extract_tb(error.__traceback__) if one.filename.startswith(own)][-1]
+    where = f"{last.filename}:{last.lineno} in {last.name}"
+    failure = Failure(kind="tripped", rule="", message=None, path="", name=where, certain=False, detail=repr(error))
+    trace = Trace(target=target, lookups=(), images=(), failure=failure)
+    return judge(Case(target=target, host=Host(), trace=trace, failure=failure))
+
+
 def _is_short(trace: Trace) -> bool:
     return any(one.image.size < max(one.image.section_end, one.image.load_end) for one in trace.images)
 
@@ -137,10 +177,11 @@ def _missing_module(package: Package, native: Native) -> Trace:
 
 
 class _Certainty:
-    """Whether a package's import ends when a module of it fails: looked up in its source, when first asked."""
+    """Whether the import of `name` ends when a module fails: looked up in the package's source, when first asked."""
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: Package, name: str) -> None:
         self._package = package
+        self._name = name
         self._reached: tuple[frozenset[str], bool] | None = None
 
     def certain(self, native: Native, trace: Trace) -> bool:
@@ -149,10 +190,16 @@ class _Certainty:
         if self._reached is None:
             from tfguard.imports import certainly_imported
 
-            self._reached = certainly_imported(self._package)
+            self._reached = certainly_imported(self._package, self._name)
         modules, preloads = self._reached
-        by_hand = preloads and trace.failure is not None and trace.failure.kind in ("missing", "symbol")
-        return native.module in modules and not by_hand
+        return native.module in modules and not (preloads and _hangs_on_others(trace.failure))
+
+
+def _hangs_on_others(failure: Failure | None) -> bool:
+    """Whether a load that fails so would succeed, had somebody loaded the right libraries before."""
+    if failure is None:
+        return False
+    return failure.requirer is not None or failure.kind in ("missing", "symbol", "version", "version-table")
 
 
 def _is_imported(native: Native) -> bool:
@@ -226,7 +273,7 @@ def _report(
     skipped: tuple[str, ...] = (),
     symbols: bool = True,
 ) -> Report:
-    left_out = {code.upper() for code in ignore}
+    left_out = {code.upper() for code in ((ignore,) if isinstance(ignore, str) else ignore)}
     kept = tuple(one for one in findings if one.code not in left_out)
     return Report(
         target=target,

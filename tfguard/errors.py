@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,8 +36,11 @@ class GuardError(Exception):
     def __str__(self) -> str:
         return str(self.report)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.report.target!r}: {', '.join(self.codes)}>"
+
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.report,)
+        return type(self), (self.report,), self.__dict__  # notes are kept in there
 
 
 class GuardImportError(GuardError, ImportError):
@@ -64,7 +68,37 @@ _ERRNOS = {
     "file-missing": errno.ENOENT,
     "bare-name-not-searched-here": errno.ENOENT,
     "needed-library-missing": errno.ENOENT,
+    "needed-library-not-on-path": errno.ENOENT,
+    "library-path-set-too-late": errno.ENOENT,
+    "other-version-installed": errno.ENOENT,
+    "cuda-library-missing": errno.ENOENT,
+    "framework-of-other-major": errno.ENOENT,
     "no-read-permission": errno.EACCES,
     "noexec-mount": errno.EACCES,
     "directory-in-its-place": errno.EISDIR,
 }
+
+
+def error_for(report: Report) -> GuardError:
+    """The exception that fits what was checked; a tf.errors.NotFoundError too where TensorFlow is loaded."""
+    if report.kind == "import":
+        return GuardImportError(report)
+    not_found = getattr(getattr(sys.modules.get("tensorflow"), "errors", None), "NotFoundError", None)
+    return _also_not_found(report, not_found) if isinstance(not_found, type) else OpLibraryError(report)
+
+
+def _also_not_found(report: Report, not_found: type) -> OpLibraryError:
+    """An OpLibraryError that code catching tf.errors.NotFoundError catches as well."""
+
+    class OpLibraryNotFoundError(OpLibraryError, not_found):  # type: ignore[misc]  # TensorFlow's class, known at run time
+        def __init__(self, report: Report) -> None:
+            OpLibraryError.__init__(self, report)
+            self._message, self._node_def, self._op, self._error_code = str(report), None, None, 5
+
+        def __reduce__(self) -> tuple[object, ...]:
+            # Whoever unpickles it may have TensorFlow loaded or not.
+            return error_for, (self.report,), self.__dict__
+
+    OpLibraryNotFoundError.__name__ = OpLibraryNotFoundError.__qualname__ = "OpLibraryError"
+    OpLibraryNotFoundError.__module__ = OpLibraryError.__module__
+    return OpLibraryNotFoundError(report)

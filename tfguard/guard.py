@@ -7,14 +7,23 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import ModuleType, TracebackType
 
 from tfguard.check import StrPath, check_import, check_library
-from tfguard.errors import GuardError, OpLibraryError
+from tfguard.errors import GuardError
+from tfguard.finding import Finding
+from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
+
+# The packages whose import goes on with its check done: neither hook nor safe_import checks them once more.
+_checked: ContextVar[frozenset[str]] = ContextVar("tfguard_checked", default=frozenset())
+
+# ImportErrors of the import system about names, not files, by how they begin.
+_ABOUT_NAMES = ("cannot import name", "attempted relative import", "bad magic number")
 
 
 class GuardWarning(UserWarning):
@@ -31,22 +40,37 @@ def safe_import(name: str = "tensorflow", *, ignore: Collection[str] = ()) -> Mo
 
     Raises GuardImportError, before anything is loaded, where the loader is certain to refuse a file or to kill the
     process. Files, dependencies and versions are always checked; undefined symbols when a library comes from an
-    unusual place, and after the fact when the import fails all the same: then the exception raised has the original
-    one as its cause. Warnings are issued as GuardWarning.
+    unusual place, and after the fact when a native file fails all the same: then the exception raised has the
+    original one as its cause. Every other exception of the import arrives as it is. Warnings are issued as
+    GuardWarning. Of a dotted name the whole package is checked, unless it is imported already.
     """
-    if not is_off() and name not in sys.modules:
-        _hold(lambda: check_import(name, ignore=ignore, symbols="auto"))
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError:
-            raise
-        except (ImportError, OSError) as error:
-            _explain_failure(error, name, "import", lambda: check_import(name, ignore=ignore))
-            raise
-    return importlib.import_module(name)
+    top = name.partition(".")[0]
+    if is_off() or top in sys.modules or top in _checked.get():
+        return importlib.import_module(name)
+    refusal, checked = _hold(lambda: check_import(name, ignore=ignore, symbols="auto"))
+    if refusal is not None:
+        raise refusal from None
+    return _import(name, ignore, checked)
 
 
-def load_op_library(path: StrPath, *, ignore: Collection[str] = ()) -> ModuleType:
+def _import(name: str, ignore: Collection[str], checked: Report | None) -> ModuleType:
+    """Import what has been checked; where a native file fails all the same, raise what explains that."""
+    token = _checked.set(_checked.get() | {name.partition(".")[0]})
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        explained = _explain_import(error, name, ignore, checked)
+        if explained is None:
+            raise
+        raise explained from error
+    except OSError as error:  # of ctypes: its type must stay, so that whoever catches it still does
+        _annotate(error, name, ignore, checked)
+        raise
+    finally:
+        _checked.reset(token)
+
+
+def load_op_library(path: StrPath | bytes, *, ignore: Collection[str] = ()) -> ModuleType:
     """`tf.load_op_library(path)` after checking that the library will load; gives back what that gives back.
 
     Imports TensorFlow, checked in the same way, where that has not happened. Raises OpLibraryError (GuardImportError
@@ -54,16 +78,25 @@ def load_op_library(path: StrPath, *, ignore: Collection[str] = ()) -> ModuleTyp
     exception is a tf.errors.NotFoundError as well.
     """
     name = os.fsdecode(path)
-    if not is_off():
-        _hold(lambda: check_library(name, after="tensorflow", ignore=ignore))
-    tensorflow = sys.modules.get("tensorflow") or safe_import("tensorflow", ignore=ignore)
+    if is_off():
+        off: ModuleType = importlib.import_module("tensorflow").load_op_library(name)
+        return off
+    before = None
+    if "tensorflow" not in sys.modules:
+        refusal, before = _hold(lambda: check_import("tensorflow", ignore=ignore, symbols="auto"))
+        if refusal is not None:
+            raise refusal from None
+    refusal, checked = _hold(lambda: check_library(name, after="tensorflow", ignore=ignore))
+    if refusal is not None:
+        raise refusal from None
+    tensorflow = sys.modules.get("tensorflow") or _import("tensorflow", ignore, before)
     try:
         module: ModuleType = tensorflow.load_op_library(name)
-    except Exception as error:
-        # NotFoundError of TensorFlow, which is neither an ImportError nor an OSError
-        if not is_off() and type(error).__name__ == "NotFoundError":
-            _explain_failure(error, name, "op library", lambda: check_library(name, after="tensorflow", ignore=ignore))
-        raise
+    except tensorflow.errors.NotFoundError as error:
+        explained = _explain(str(error), name, name, ignore, checked, lambda: check_library(name, after="tensorflow"))
+        if explained is None:
+            raise
+        raise explained from error
     return module
 
 
@@ -76,9 +109,18 @@ class Hook(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Check and step aside: the finders behind this one find the module."""
-        if fullname in self.names and not is_off():
-            _hold(lambda: check_import(fullname, symbols="auto"))
+        """What the other finders find, to be checked once it is loaded: looking for a package is not loading it."""
+        if fullname not in self.names or fullname in sys.modules or fullname in _checked.get() or is_off():
+            return None
+        for finder in sys.meta_path:
+            find = getattr(finder, "find_spec", None)
+            if isinstance(finder, Hook) or find is None:
+                continue
+            spec: ModuleSpec | None = find(fullname, path, target)
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    spec.loader = _CheckingLoader(spec.loader)
+                return spec
         return None
 
     def uninstall(self) -> None:
@@ -95,6 +137,29 @@ class Hook(MetaPathFinder):
         self.uninstall()
 
 
+class _CheckingLoader(Loader):
+    """Stands before a package's own loader until the package is about to be loaded: then it checks and steps aside."""
+
+    def __init__(self, loader: Loader | None) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Check, then hand the spec back to its own loader, which runs the module."""
+        spec.loader = self._loader
+        if spec.name not in _checked.get() and not is_off():
+            refusal, _ = _hold(lambda: check_import(spec.name, symbols="auto"))
+            if refusal is not None:
+                raise refusal from None
+        token = _checked.set(_checked.get() | {spec.name})  # another hook may stand behind a finder that asks it
+        try:
+            return self._loader.create_module(spec) if self._loader is not None else None
+        finally:
+            _checked.reset(token)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loader, name)
+
+
 def install_hook(*names: str) -> Hook:
     """Check these packages ("tensorflow" where none is named) whenever a plain `import` loads them.
 
@@ -105,64 +170,117 @@ def install_hook(*names: str) -> Hook:
     return hook
 
 
-def _hold(check: Callable[[], Report]) -> None:
-    """Run a check and raise what it finds; where tfguard itself trips, say so and let the load go on."""
+def _hold(check: Callable[[], Report]) -> tuple[GuardError | None, Report | None]:
+    """Run a check: the exception to raise, None where the load may go on, and the report.
+
+    Warnings are issued, and what trips here is one. To be called by a door itself: they point to who called that.
+    """
+    report = None
     try:
         report = check()
-    except TypeError:
-        raise
+        if not report.ok:
+            return report.as_error(), report
+        texts = [f"{finding.code} {finding.slug}: {finding.message}" for finding in report.warnings]
     except Exception as error:  # fail open: a fault of the guard must never stop an import
-        warnings.warn(f"tfguard could not check this load: {error!r}", GuardWarning, stacklevel=3)
-        return
-    if not report.ok:
-        raise _as_error(report) from None
-    for finding in report.warnings:
-        warnings.warn(f"{finding.code} {finding.slug}: {finding.message}", GuardWarning, stacklevel=3)
+        texts = [f"tfguard could not check this load: {error!r}"]
+    for text in texts:
+        warnings.warn(text, GuardWarning, stacklevel=3)
+    return None, report
 
 
-def _as_error(report: Report) -> GuardError:
-    error = report.as_error()
-    tensorflow = sys.modules.get("tensorflow")
-    not_found = getattr(getattr(tensorflow, "errors", None), "NotFoundError", None)
-    if isinstance(error, OpLibraryError) and isinstance(not_found, type):
-        return _also_not_found(report, not_found)
-    return error
+# --- a load that failed although its checks passed
 
 
-def _also_not_found(report: Report, not_found: type) -> OpLibraryError:
-    """An OpLibraryError that code catching tf.errors.NotFoundError catches as well."""
-
-    class OpLibraryNotFoundError(OpLibraryError, not_found):  # type: ignore[misc]  # TensorFlow's class, known at run time
-        def __init__(self, report: Report) -> None:
-            OpLibraryError.__init__(self, report)
-            self._message, self._node_def, self._op, self._error_code = str(report), None, None, 5
-
-        def __reduce__(self) -> tuple[object, ...]:
-            return OpLibraryError, (self.report,)
-
-    OpLibraryNotFoundError.__name__ = OpLibraryNotFoundError.__qualname__ = "OpLibraryError"
-    return OpLibraryNotFoundError(report)
+def _explain_import(
+    error: ImportError, name: str, ignore: Collection[str], checked: Report | None
+) -> GuardError | None:
+    """The guard's exception for an import that failed over a native file, None for any other failure."""
+    failed = _native_failure(error)
+    if failed is None:
+        return None
+    return _explain(str(failed), name, failed.path or "", ignore, checked, lambda: check_import(name))
 
 
-def _explain_failure(error: Exception, target: str, kind: str, check: Callable[[], Report]) -> None:
-    """Raise the guard's own exception, with the original as its cause, where the load failed after its checks."""
-    if isinstance(error, GuardError):
-        return
+def _annotate(error: OSError, name: str, ignore: Collection[str], checked: Report | None) -> None:
+    """Note on an error of `ctypes.CDLL` what a check says; Python 3.10 has no such notes."""
+    if error.errno is None and hasattr(error, "add_note"):
+        explained = _explain(str(error), name, "", ignore, checked, lambda: check_import(name))
+        if explained is not None:
+            error.add_note(str(explained))
+
+
+def _explain(
+    text: str,
+    target: str,
+    path: str,
+    ignore: Collection[str],
+    checked: Report | None,
+    check: Callable[[], Report],
+) -> GuardError | None:
+    """The exception for a load that really failed with `text`: the finding that foresaw it first, else TFG901.
+
+    `checked` is the report from before the load, `check` looks once more, with symbols and nothing ignored.
+    """
     try:
         report = check()
-        if report.ok:
-            from tfguard.case import Case
-            from tfguard.host import this_host
-            from tfguard.loader.trace import Failure, Trace
-            from tfguard.rules import judge
-
-            text = str(error) or repr(error)
-            failure = Failure(
-                kind="real-load", rule="", message=text, path=target, name=target, detail=text.partition("\n")[0]
-            )
-            trace = Trace(target=target, lookups=(), images=(), failure=failure)
-            case = Case(target=target, host=this_host(), trace=trace, failure=failure)
-            report = replace(report, findings=judge(case) + report.findings)
+        foresaw = next((one for one in report.findings if one.loader_message and one.loader_message in text), None)
+        left_out = {ignore} if isinstance(ignore, str) else set(ignore)
+        rest = tuple(one for one in report.findings if one is not foresaw and one.code not in left_out)
+        if foresaw is not None:
+            return replace(report, findings=(replace(foresaw, severity="error"), *rest)).as_error()
+        return replace(report, findings=_unforeseen(text, target, path, report, checked) + rest).as_error()
     except Exception:  # fail open: the original exception says more than a fault of the guard
-        return
-    raise _as_error(report) from error
+        return None
+
+
+def _unforeseen(text: str, target: str, path: str, report: Report, checked: Report | None) -> tuple[Finding, ...]:
+    from tfguard.case import Case
+    from tfguard.rules import judge
+
+    lines = text.strip().splitlines() or ["no reason was given"]
+    failure = Failure(kind="real-load", rule="", message=text, path=path, name=target, detail=lines[0])
+    trace = Trace(target=target, lookups=(), images=(), failure=failure)
+    findings = judge(Case(target=target, host=report.host, trace=trace, failure=failure))
+    files = {image.path for one in (checked, report) if one is not None for image in one.images}
+    what = f"{len(files)} {'library' if len(files) == 1 else 'libraries'}, down to {report.depth}"
+    return tuple(replace(one, evidence=(*one.evidence, ("checked", what))) for one in findings)
+
+
+def _native_failure(error: ImportError) -> ImportError | None:
+    """The exception in this chain that came out of loading a native module, None where there is none.
+
+    An exception whose type means something else to those who catch it (a requirement that is not installed), or that
+    the guard has raised itself, is left alone.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return None
+    found: ImportError | None = None
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        if isinstance(link, GuardError):
+            return None
+        if isinstance(link, ImportError) and _is_native(link):
+            found = link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return found
+
+
+def _is_native(error: ImportError) -> bool:
+    """Whether dlopen or the init function of a native module raised this, and no line of Python."""
+    if isinstance(error, ModuleNotFoundError) or str(error).startswith(_ABOUT_NAMES):
+        return False
+    if error.path:  # set by the import system: _imp.create_dynamic
+        return error.path.endswith(tuple(EXTENSION_SUFFIXES))
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return False
+    if last.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
+        return True
+    # Python cuts its own frames away: then the last one left stands at the import statement.
+    import opcode
+
+    return opcode.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == "IMPORT_NAME"

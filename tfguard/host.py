@@ -135,9 +135,6 @@ def this_host() -> Host:
     What cannot be found out is named in `Host.skipped`, and the most usual value stands in for it.
     """
     skipped: list[str] = []
-    program = look_at("/proc/self/exe").content
-    if not isinstance(program, Image):
-        skipped.append("the headers of the running program could not be read")
     environment = _initial_environment(skipped)
     paths, sees_global_symbol = _loaded_objects(skipped)
     loader_path = next((path for path in paths if os.path.basename(path).startswith(("ld-linux", "ld.so", "ld64"))), "")
@@ -145,6 +142,13 @@ def this_host() -> Host:
     loader = "glibc" if loader_path and system_directories else "unknown"
     if loader == "unknown":
         skipped.append("the dynamic loader of this process is not a glibc that tfguard knows")
+    started = _started_through(loader_path, environment, skipped)
+    if not started.understood:
+        loader = "unknown"
+    environment = started.environment
+    program = look_at(started.program).content
+    if not isinstance(program, Image):
+        skipped.append("the headers of the running program could not be read")
     machine = program.machine if isinstance(program, Image) else EM_X86_64
     flags, intel = _cpu()
     isa_level = _isa_level(flags) if machine == EM_X86_64 else 0
@@ -163,6 +167,7 @@ def this_host() -> Host:
         secure=_is_secure(),
         cwd=_cwd(skipped),
         system_directories=system_directories or ("/lib64", "/usr/lib64"),
+        cache_path="/etc/ld.so.cache" if started.uses_cache else None,
         lib_token=_lib_token(system_directories),
         platform_token=_platform_token(machine, flags, intel),
         isa_level=isa_level,
@@ -207,9 +212,60 @@ def _initial_environment(skipped: list[str]) -> dict[str, str]:
     return found
 
 
+class _Start(NamedTuple):
+    """How the program was started: its file, the loader's variables, whether the cache is used.
+
+    `understood` is false where it was in a way that cannot be told any more: then nothing is known of the search.
+    """
+
+    program: str
+    environment: dict[str, str]
+    uses_cache: bool = True
+    understood: bool = True
+
+
+_LOADER_VALUES = (
+    "--library-path", "--preload", "--argv0", "--inhibit-rpath", "--audit", "--glibc-hwcaps-prepend",
+    "--glibc-hwcaps-mask",
+)  # fmt: skip
+
+
+def _started_through(loader_path: str, environment: dict[str, str], skipped: list[str]) -> _Start:
+    """The program, or what `ld.so --library-path P ... PROGRAM` made of it (ld-so.md G-164, I-10)."""
+    try:
+        if not loader_path or not os.path.samefile("/proc/self/exe", loader_path):
+            return _Start("/proc/self/exe", environment)
+    except OSError:
+        return _Start("/proc/self/exe", environment)
+    words = [os.fsdecode(word) for word in _read_small("/proc/self/cmdline", 1 << 22).split(b"\0")[1:]]
+    values: dict[str, str] = {}
+    while words and words[0].startswith("--"):
+        word = words.pop(0)
+        values[word] = words.pop(0) if word in _LOADER_VALUES and words else ""
+    program = words[0] if words else ""
+    if not isinstance(look_at(program).content, Image):
+        skipped.append("this process was started through ld.so, with what options cannot be told")
+        return _Start("/proc/self/exe", environment, understood=False)
+    skipped += [
+        f"this process was started with ld.so {word}, which is left out of account"
+        for word in values
+        if word not in ("--library-path", "--preload", "--argv0", "--inhibit-cache")
+    ]
+    environment = dict(environment)
+    if "--library-path" in values:
+        environment["LD_LIBRARY_PATH"] = values["--library-path"]
+    if "--preload" in values:
+        environment["LD_PRELOAD"] = f"{environment.get('LD_PRELOAD', '')} {values['--preload']}".strip()
+    return _Start(program, environment, uses_cache="--inhibit-cache" not in values)
+
+
 def _is_secure() -> bool:
     """AT_SECURE (23) of the auxiliary vector (ld-so.md I-11)."""
     vector = memoryview(_read_small("/proc/self/auxv"))
+    if not vector:  # closed to this user, as it is just where AT_SECURE is set
+        import ctypes
+
+        return bool(ctypes.CDLL(None).getauxval(ctypes.c_ulong(23)))
     words = vector[: len(vector) - len(vector) % 16].cast("Q") if sys.maxsize > 2**32 else vector.cast("I")
     return any(words[i] == 23 and words[i + 1] for i in range(0, len(words) - 1, 2))
 
@@ -238,13 +294,16 @@ def _read_loader_file(path: str, identity: tuple[int, int, int]) -> tuple[frozen
     # In .rodata they are one run of NUL-terminated strings that begin and end with a slash.
     best: list[bytes] = []
     run: list[bytes] = []
-    for text in data.split(b"\0"):
-        if text[:1] == b"/" and text[-1:] == b"/" and len(text) > 1:
-            run.append(text)
+    run_end, at = -1, data.find(b"/\0")
+    while at >= 0:
+        start = data.rfind(b"\0", 0, at) + 1
+        text = data[start : at + 1]
+        if text[:1] == b"/" and len(text) > 1:
+            run = [*run, text] if start == run_end else [text]
+            run_end = at + 2
             if (b"lib" in run[0], len(run)) > (bool(best) and b"lib" in best[0], len(best)):
                 best = run
-        elif run:
-            run = []
+        at = data.find(b"/\0", at + 1)
     return features, tuple(os.fsdecode(one.rstrip(b"/")) for one in best)
 
 

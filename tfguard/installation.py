@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
@@ -20,33 +21,42 @@ _LISTS_HOLD_FOR = ("tensorflow", "numpy", "ml_dtypes")
 _FILE_LIMIT = 50_000
 # TensorFlow keeps 12,000 headers under include: half the time of a walk.
 _NO_NATIVES = frozenset(("__pycache__", "include"))
+# In a name that ends in plain ".so": a module for another Python.
+_OTHER_PYTHON = re.compile(r"\.(cpython|pypy|graalpy)[\w-]*\.so$")
 
 
 class Native(NamedTuple):
     """A native file that an import may load: module name (or relative path), path (None where it is missing).
 
     `make_global` is set where it is opened with RTLD_GLOBAL. `certain` says that the import ends when this file does
-    not load; it is only set where that was measured or follows from the source.
+    not load; it is only set where that was measured or follows from the source. `listed` says that its place in the
+    order is the true one.
     """
 
     module: str
     path: str | None
     make_global: bool
     certain: bool
+    listed: bool = False
 
 
 class Package(NamedTuple):
     """A top-level package or module as the import system would find it.
 
-    `directory` holds the package (None for a single module), `origin` is the file that would run, `version` that of
-    the distribution beside it where one could be told.
+    `locations` are the folders that hold the package: none for a single module, several for a namespace package.
+    `origin` is the file that would run, `version` that of the distribution beside it where one could be told.
     """
 
     name: str
-    directory: str | None
+    locations: tuple[str, ...]
     origin: str | None
     distribution: str | None = None
     version: str | None = None
+
+    @property
+    def directory(self) -> str | None:
+        """The folder that holds the package, the first where there are several."""
+        return self.locations[0] if self.locations else None
 
 
 def find_package(name: str) -> Package | None:
@@ -59,10 +69,9 @@ def find_package(name: str) -> Package | None:
         spec = _from_other_finders(name)
     if spec is None:
         return None
-    locations = list(spec.submodule_search_locations or ())
-    directory = locations[0] if locations else None
-    distribution, version = _distribution_beside(directory, name) if directory else (None, None)
-    return Package(name=name, directory=directory, origin=spec.origin, distribution=distribution, version=version)
+    locations = tuple(spec.submodule_search_locations or ())
+    distribution, version = _distribution_beside(locations[0], name) if locations else (None, None)
+    return Package(name=name, locations=locations, origin=spec.origin, distribution=distribution, version=version)
 
 
 def _from_other_finders(name: str):  # type: ignore[no-untyped-def]  # ModuleSpec | None, whose import costs time
@@ -85,7 +94,7 @@ def _distribution_beside(directory: str, name: str) -> tuple[str | None, str | N
         entries = os.listdir(os.path.dirname(directory) or ".")
     except OSError:
         return None, None
-    for entry in entries:
+    for entry in sorted(entries):
         if entry.endswith(".dist-info"):
             distribution, _, version = entry[: -len(".dist-info")].partition("-")
             found[distribution.lower().replace("-", "_").replace(".", "_")] = version
@@ -109,9 +118,11 @@ def natives_of(package: Package, *, everything: bool) -> tuple[Native, ...]:
     if listed and not everything:
         return tuple(listed)
     seen = {os.path.realpath(native.path) for native in listed if native.path is not None}
-    rest = sorted(_native_files(package.directory))
     others = [
-        Native(_module_of(path, package), path, False, False) for path in rest if os.path.realpath(path) not in seen
+        Native(_module_of(path, package.name, location), path, False, False)
+        for location in package.locations
+        for path in sorted(_native_files(location))
+        if os.path.realpath(path) not in seen
     ]
     return (*listed, *others)
 
@@ -123,7 +134,7 @@ def _listed(package: Package) -> list[Native]:
     lines: list[str] = []
     for name in names:
         try:
-            with open(os.path.join(_DATA, name), encoding="ascii") as file:
+            with open(os.path.join(_DATA, name), encoding="utf-8") as file:
                 lines = file.read().splitlines()
             break
         except OSError:
@@ -137,7 +148,7 @@ def _listed(package: Package) -> list[Native]:
         path, expected = _locate(what, places)
         if path is not None or (expected and "fatal" in flags and "dispensable" not in flags):
             certain = "fatal" in flags and what.removeprefix("file:").startswith(_LISTS_HOLD_FOR)
-            natives.append(Native(what.removeprefix("file:"), path, "global" in flags, certain))
+            natives.append(Native(what.removeprefix("file:"), path, "global" in flags, certain, listed=True))
     return natives
 
 
@@ -180,13 +191,15 @@ def _native_files(directory: str) -> Iterator[str]:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _NO_NATIVES:
                         pending.append(entry.path)
-                elif entry.name.endswith(suffixes):
+                elif entry.name.endswith(suffixes[:1]) or (
+                    entry.name.endswith(suffixes) and not _OTHER_PYTHON.search(entry.name)
+                ):
                     yield entry.path
             except OSError:
                 continue
 
 
-def _module_of(path: str, package: Package) -> str:
-    relative = os.path.relpath(path, os.path.dirname(package.directory or path))
+def _module_of(path: str, package: str, location: str) -> str:
+    relative = os.path.relpath(path, location)
     stem = next((relative[: -len(suffix)] for suffix in EXTENSION_SUFFIXES if relative.endswith(suffix)), relative)
-    return stem.replace(os.sep, ".")
+    return f"{package}.{stem.replace(os.sep, '.')}"

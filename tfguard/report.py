@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tfguard.finding import Finding
-from tfguard.host import Host
-from tfguard.image import Image
-from tfguard.loader.trace import Trace
-
 if TYPE_CHECKING:
     from tfguard.errors import GuardError
+    from tfguard.finding import Finding
+    from tfguard.host import Host
+    from tfguard.image import Image
+    from tfguard.loader.trace import Trace
 
 SCHEMA = 1
 
@@ -74,9 +73,9 @@ class Report:
 
     def as_error(self) -> GuardError:
         """The exception that fits what was checked."""
-        from tfguard.errors import GuardImportError, OpLibraryError
+        from tfguard.errors import error_for
 
-        return GuardImportError(self) if self.kind == "import" else OpLibraryError(self)
+        return error_for(self)
 
     def __str__(self) -> str:
         from tfguard.render import as_text

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
@@ -19,6 +15,7 @@ from tests.support.elf_writer import Export, Import, Library, write
 from tests.support.here import is_glibc_x86_64
 from tests.support.mutants import mutant
 from tests.support.real_loader import mapped_in_fork
+from tests.support.watch import watched
 from tfguard.binary.elf import look_at
 from tfguard.host import Host, this_host
 from tfguard.image import Head
@@ -69,22 +66,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
         for more in ((), ("-Wl,-z,now", "-Wl,--hash-style=both"), ("-s", "-Wl,-z,noseparate-code")):
             found.append(compiler.build(_SOURCE, *options, *more).read_bytes())
     return found
-
-
-@contextmanager
-def watched(seconds: int) -> Iterator[None]:
-    """Raises TimeoutError in a body that takes longer."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"still at work after {seconds} s")
-
-    old = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
 
 
 def put(path: Path, seed: int, sound: list[bytes]) -> None:

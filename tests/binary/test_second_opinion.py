@@ -245,7 +245,7 @@ def test_cache_is_that_of_ldconfig() -> None:
         (line.split(b" ")[0].strip(), line.partition(b" => ")[2]) for line in printed.splitlines() if b" => " in line
     ]
     cache = read_cache("/etc/ld.so.cache")
-    ours = {os.fsencode(entry.path) for entries in cache.values() for entry in entries}
+    ours = [entry for name in cache.names() for entry in cache.look_up(os.fsdecode(name))]
 
-    assert ours == {path for _, path in theirs}
-    assert sum(len(entries) for entries in cache.values()) == len(theirs)
+    assert {os.fsencode(entry.path) for entry in ours} == {path for _, path in theirs}
+    assert len(ours) == len(theirs)

@@ -10,12 +10,12 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support import build
+from tests.support.watch import watched
 from tfguard.binary.detail import Detail, compiler_of, describe
 
 SOURCE = "extern int missing(void); int f(void) { return missing(); } int g;"
@@ -132,7 +132,6 @@ def test_damaged(library: Path, tmp_path: Path) -> None:
     whole = library.read_bytes()
     dice = random.Random(2)
     path = tmp_path / "damaged.so"
-    slowest = 0.0
 
     for _ in range(150):
         data = bytearray(whole)
@@ -141,13 +140,10 @@ def test_damaged(library: Path, tmp_path: Path) -> None:
             at = dice.choice((dice.randrange(16, 700), dice.randrange(tables, len(data)), dice.randrange(len(data))))
             data[at] = dice.choice((0, 0xFF, 0x7F, dice.randrange(256)))
         path.write_bytes(data)
-        started = time.perf_counter()
-        detail = describe(str(path))
-        compiler_of(str(path))
-        slowest = max(slowest, time.perf_counter() - started)
+        with watched(20):
+            detail = describe(str(path))
+            compiler_of(str(path))
         assert isinstance(detail, Detail)
-
-    assert slowest < 10
 
 
 def test_hash_table_of_claims(library: Path, tmp_path: Path) -> None:
@@ -159,13 +155,12 @@ def test_hash_table_of_claims(library: Path, tmp_path: Path) -> None:
     hostile = tmp_path / "hostile.so"
     hostile.write_bytes(data)
     os.truncate(hostile, 1 << 30)
-    started = time.perf_counter()
 
-    detail = describe(str(hostile))
+    with watched(60):
+        detail = describe(str(hostile))
 
     assert detail.problem
     assert detail.build_id is None
-    assert time.perf_counter() - started < 20
 
 
 @pytest.mark.parametrize(
@@ -283,12 +278,11 @@ def test_tensorflow_libraries() -> None:
     paths = sorted(package.glob("libtensorflow_*.so.*"), key=lambda path: path.stat().st_size)
 
     for path in paths:
-        started = time.perf_counter()
-        detail = describe(str(path))
+        with watched(60):
+            detail = describe(str(path))
         assert detail.problem == ""
         assert detail.compilers
         assert dict(detail.symbols)[".dynsym"] > 10_000
-        assert time.perf_counter() - started < 15
     assert paths
 
 

@@ -28,6 +28,17 @@ TFE = "tensorflow/python/_pywrap_tfe.so"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d" * 32 + b"\nsize 65222328\n"
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>" + b" " * 200 + b"</body></html>\n"
 
+# Opens one library as an import would, without numpy's own words around the loader's.
+OPENED = """
+import ctypes, json
+PREPARE
+try:
+    ctypes.CDLL(path)
+    print(json.dumps({"error": None}))
+except OSError as error:
+    print(json.dumps({"error": "OSError", "text": str(error)}))
+"""
+
 Break = Callable[[TensorFlowCopy], object]
 
 
@@ -204,8 +215,7 @@ def test_real_build_for_another_platform(
     if not (copy.original / name).exists():
         pytest.skip("this numpy keeps its core module elsewhere")
     copy.replace(name, other)
-    unguarded = copy.run("PREPARE\nimport ctypes, json, sys\ntry:\n ctypes.CDLL(%r)\nexcept OSError as e:\n"
-                         " print(json.dumps({'error': 'x', 'text': str(e)}))" % str(copy.site / name))  # fmt: skip
+    unguarded = copy.run(OPENED, prepare=f"path = {str(copy.site / name)!r}")
 
     # numpy wraps the loader's words in advice of its own, so the loader is asked directly
     agree(copy.run(GUARDED), unguarded, code)

@@ -31,16 +31,43 @@ class CacheEntry(NamedTuple):
     os_version: int
 
 
-Cache = dict[bytes, tuple[CacheEntry, ...]]
+class Cache:
+    """The entries of one cache file; those of a name are decoded when it is looked up."""
+
+    def __init__(
+        self, data: bytes, start: int, records: dict[bytes, list[tuple[int, ...]]], subdirectories: tuple[str, ...]
+    ) -> None:
+        self._data, self._start, self._records, self._subdirectories = data, start, records, subdirectories
+
+    def look_up(self, name: str) -> tuple[CacheEntry, ...]:
+        """The entries for a library name, in the order of the file."""
+        entries = []
+        for flags, _, value, os_version, hwcap in self._records.get(cache_key(os.fsencode(name)), ()):
+            path = _string(self._data, self._start + value)
+            if path is None:
+                continue
+            named = bool(hwcap & _NAMED_HWCAP) and not hwcap >> 42 & ~(_NAMED_HWCAP >> 42)
+            index = hwcap & 0xFFFFFFFF
+            known = named and index < len(self._subdirectories)
+            subdirectory = self._subdirectories[index] if known else None
+            entries.append(CacheEntry(flags, os.fsdecode(path), subdirectory, 0 if named else hwcap, os_version))
+        return tuple(entries)
+
+    def names(self) -> tuple[bytes, ...]:
+        """Every library name that the cache has, as `cache_key` writes it."""
+        return tuple(self._records)
+
+
+_EMPTY = Cache(b"", 0, {}, ())
 
 
 def cache_key(name: bytes) -> bytes:
     """The form under which names are compared: runs of digits count as numbers (ld-so.md G-104)."""
-    return _LEADING_ZEROS.sub(b"", name)
+    return _LEADING_ZEROS.sub(b"", name) if b"0" in name else name
 
 
 def read_cache(path: str, *, little_endian: bool = True) -> Cache:
-    """The entries by `cache_key`; empty where the file is missing, foreign or damaged (G-107).
+    """The entries; none where the file is missing, foreign or damaged (G-107).
 
     Read once for each state of the file: a later `ldconfig` is seen, as the loader sees it (G-100).
     """
@@ -48,7 +75,7 @@ def read_cache(path: str, *, little_endian: bool = True) -> Cache:
         status = os.stat(path)
         return _read_cache(path, (status.st_ino, status.st_size, status.st_mtime_ns), little_endian)
     except OSError:
-        return {}
+        return _EMPTY
 
 
 @lru_cache(maxsize=4)
@@ -58,7 +85,7 @@ def _read_cache(path: str, identity: tuple[int, int, int], little_endian: bool) 
     try:
         return _parse(data, "<" if little_endian else ">")
     except ValueError:
-        return {}
+        return _EMPTY
 
 
 def _parse(data: bytes, order: str) -> Cache:
@@ -67,34 +94,26 @@ def _parse(data: bytes, order: str) -> Cache:
         count = int.from_bytes(data[12:16], "little" if order == "<" else "big")
         start = (16 + count * 12 + 7) & ~7
     if data[start : start + len(_MAGIC_NEW)] != _MAGIC_NEW:
-        return {}  # only the old format: no glibc of this century writes it alone
+        return _EMPTY  # only the old format: no glibc of this century writes it alone
     header = Struct(order + "20sIIB3xI12x")
     entry = Struct(order + "iIIIQ")
     if len(data) < start + header.size:
-        return {}
+        return _EMPTY
     _, count, _, flags, extension = header.unpack_from(data, start)
     if flags & 3 not in (0, 2 if order == "<" else 3):
-        return {}
+        return _EMPTY
     table = data[start + header.size : start + header.size + count * entry.size]
     if len(table) < count * entry.size:
-        return {}
+        return _EMPTY
     subdirectories = _subdirectories(data, start, extension, order)
-    entries: dict[bytes, list[CacheEntry]] = {}
-    for entry_flags, key, value, os_version, hwcap in entry.iter_unpack(table):
-        name, path = _string(data, start + key), _string(data, start + value)
-        if name is None or path is None:
-            continue
-        named = hwcap & _NAMED_HWCAP and not hwcap >> 42 & ~(_NAMED_HWCAP >> 42)
-        index = hwcap & 0xFFFFFFFF
-        found = CacheEntry(
-            entry_flags,
-            os.fsdecode(path),
-            subdirectories[index] if named and index < len(subdirectories) else None,
-            0 if named else hwcap,
-            os_version,
-        )
-        entries.setdefault(cache_key(name), []).append(found)
-    return {key: tuple(found) for key, found in entries.items()}
+    records: dict[bytes, list[tuple[int, ...]]] = {}
+    find = data.find
+    for record in entry.iter_unpack(table):
+        at = start + record[1]
+        end = find(b"\0", at)
+        if end >= 0:
+            records.setdefault(cache_key(data[at:end]), []).append(record)
+    return Cache(data, start, records, subdirectories)
 
 
 def _string(data: bytes, offset: int) -> bytes | None:

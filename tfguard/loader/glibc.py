@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from tfguard.binary.symbols import SymbolTable
 from tfguard.host import Host
 from tfguard.image import Image
 from tfguard.loader.glibc_file import Refusal, refused_mapping, refused_truncation, with_errno
 from tfguard.loader.glibc_properties import refused_properties
 from tfguard.loader.glibc_search import Directories, Query, expand_tokens, search, try_candidate
-from tfguard.loader.glibc_symbols import unresolved
 from tfguard.loader.glibc_versions import refused_versions
 from tfguard.loader.link_map import LinkMap, link_maps_of
 from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, WRONG_CLASS, Attempt, Failure, Lookup, Mapped, Trace
+
+if TYPE_CHECKING:
+    from tfguard.binary.symbols import SymbolTable
 
 
 class Process:
@@ -63,6 +64,8 @@ class Process:
         """The symbols of an object, None where its file cannot be read."""
         key = id(link)
         if key not in self._tables:
+            from tfguard.binary.symbols import SymbolTable  # most imports look no symbol up
+
             try:
                 self._tables[key] = SymbolTable(link.image, self._hashes) if link.image is not None else None
             except OSError:
@@ -283,17 +286,23 @@ class _Load:
             if failure is not None:
                 raise _Refused(failure)
 
+    def _is_short(self) -> bool:
+        """Whether a new object's file ends before its segments do; only then the order decides anything here."""
+        return any(link.image is not None and link.image.size < link.image.load_end for link in self.new)
+
     def _relocate(self, root: LinkMap, *, symbols: bool) -> None:
-        order = relocation_order(self.scope)
+        order = relocation_order(self.scope) if symbols or self._is_short() else []
         for link in order:
             if link.new and link.image is not None:
                 refusal = refused_truncation(link.image, self.host, stage="relocate")
                 if refusal is not None:
                     raise _Refused(self._failure(refusal, link.path, link.path, link.parent, shown="", lookup=None))
         if symbols:
+            from tfguard.loader.glibc_symbols import unresolved
+
             failure = unresolved(self.process, order, self.scope)
             if failure is not None:
-                raise _Refused(replace(failure, name=failure.name or root.path))
+                raise _Refused(failure._replace(name=failure.name or root.path))
 
 
 _UNREADABLE = Refusal(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tfguard.binary.elf import look_at
-from tfguard.binary.ldcache import cache_key, read_cache
+from tfguard.binary.ldcache import read_cache
 from tfguard.host import Host
 from tfguard.image import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Head
 from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_header
@@ -101,7 +101,7 @@ def ld_so_cache(query: Query) -> Iterator[Place]:
     host = query.host
     if host.cache_path is None:
         return
-    entries = read_cache(host.cache_path, little_endian=host.little_endian).get(cache_key(os.fsencode(query.name)), ())
+    entries = read_cache(host.cache_path, little_endian=host.little_endian).look_up(query.name)
     wanted = _CACHE_FLAGS.get(host.machine)
     best: tuple[int, str] | None = None
     for entry in entries:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from tfguard.binary.symbols import Reference
 from tfguard.image import Image, VersionNeed
+
+if TYPE_CHECKING:
+    from tfguard.binary.symbols import Reference
 
 # Outcomes of an attempt. The first five let the search go on, the next two end it, the last begins no search at all.
 ABSENT = "no such file"
@@ -53,8 +54,7 @@ class Mapped(NamedTuple):
     image: Image
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(NamedTuple):
     """Where a load ends.
 
     `kind` is the check that fails (a word of `loader.glibc_file`, "missing", "version", "symbol" ...), `rule` its
@@ -80,11 +80,10 @@ class Failure:
     @property
     def says(self) -> str:
         """What a person sees of it: the message, or what the process dies of."""
-        return self.message if self.message is not None else f"nothing: the process dies ({self.signal})"
+        return self.message if self.message is not None else f"nothing: {self.signal}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class Trace(NamedTuple):
     """The story of one load.
 
     `images` are the newly mapped objects in load order (up to the failure), `scope` the paths of every object in

@@ -1,68 +1,83 @@
-"""Rules about one file: missing, unreadable, or not the kind of file that a loader takes."""
+"""Rules about one file as it lies on disk: missing, closed to this user, not a file, empty, cut off, damaged."""
 
 from __future__ import annotations
 
 import os
+import shlex
 
 from tfguard.case import Case
 from tfguard.finding import Remedy
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import (
-    Rows,
     base,
-    belongs_to_package,
+    bypass,
     fetch_again,
-    found_row,
+    file_rows,
     install_again,
     loader_row,
+    name_of,
     needed_by,
+    path_of,
+    rebuild,
 )
-
-
-def _rows(case: Case, *more: tuple[str, str]) -> Rows:
-    path = case.failure.path if case.failure is not None else case.target
-    return (*needed_by(case), ("file", os.path.normpath(path)), *found_row(case), *more, *loader_row(case))
-
-
-def _name(case: Case) -> str:
-    return base(case.failure.path if case.failure is not None else case.target)
-
-
-def _stem(case: Case) -> str:
-    return _name(case).split(".", maxsplit=1)[0]
 
 
 def _is(case: Case, *kinds: str) -> bool:
     return case.failure is not None and case.failure.kind in kinds
 
 
+def _kind_is(case: Case, *kinds: str) -> bool:
+    return case.kind is not None and case.kind.kind in kinds
+
+
 @rule("TFG110", "The file does not exist")
 def file_missing(case: Case) -> Verdict | None:
-    """The path given leads to no file.
+    """The path given leads to no file, or is a link that leads to none.
 
     A relative path counts from the working directory, not from the Python file that uses it. An op that was never
-    built, or was built under another name, ends here too.
+    built, or was built under another name, ends here too. Links break when the file behind them is moved or removed,
+    and when a folder is copied without what its links lead to.
     """
     failure = case.failure
     if not _is(case, "missing") or failure is None or failure.requirer is not None or "/" not in failure.name:
         return None
-    if os.path.lexists(failure.path):
+    place = case.place
+    if case.kind is not None or place.closed is not None:
         return None
-    folder = os.path.dirname(failure.path) or "."
-    return Verdict(
-        message=f"{failure.path} does not exist",
-        evidence=(
-            ("file", failure.path),
-            ("folder", f"{folder} {'exists' if os.path.isdir(folder) else 'does not exist'}"),
-            ("working directory", case.host.cwd),
-            *loader_row(case),
-        ),
-        remedies=(
-            install_again(case, "a file of this installation is missing")
-            if belongs_to_package(case)
-            else Remedy("Give the path of the library as it is on disk: os.path.abspath() of a path that exists."),
-        ),
-    )
+    rows = [("file", failure.path)]
+    if place.target is not None:
+        message = f"{failure.path} is a link to {place.target}, and no file is there"
+    else:
+        message = f"{failure.path} does not exist"
+        folder = os.path.dirname(os.path.normpath(failure.path)) or "."
+        if os.path.normpath(place.folder) != folder:
+            rows.append(("folder", f"{folder} does not exist, {place.folder} does"))
+        else:
+            rows.append(("folder", "exists, and has no such file"))
+        rows += [("there is" if not i else "", one) for i, one in enumerate(place.names)]
+    if not failure.path.startswith("/"):
+        rows.append(("looked up in", case.host.cwd))
+    return Verdict(message=message, evidence=(*rows, *loader_row(case)), remedies=_to_a_file(case))
+
+
+def _to_a_file(case: Case) -> tuple[Remedy, ...]:
+    """How to come from a path that leads to no file to one that does."""
+    again = install_again(case, "a file that it brought is gone")
+    if again is not None:
+        return (again,)
+    place, path = case.place, path_of(case)
+    if place.target is not None:
+        return (Remedy("Put the file there, or give the path of the file itself and not of a link."),)
+    remedies: list[Remedy] = []
+    if place.names:
+        remedies.append(Remedy(f"Give the name of a file that is there: {os.path.join(place.folder, place.names[0])}."))
+    elif not path.startswith("/"):
+        remedies.append(Remedy("Give the whole path, as os.path.join(os.path.dirname(__file__), NAME) makes it."))
+    if case.is_op:
+        remedies.append(rebuild(case, "Build it, where that was not done yet"))
+    if not place.names:
+        remedies.append(Remedy("Look for it under its name.", f"find / -name {shlex.quote(base(path))} 2>/dev/null"))
+    return tuple(remedies)
 
 
 @rule("TFG111", "A name without a slash is not looked up in the working directory")
@@ -76,76 +91,123 @@ def bare_name_not_searched_here(case: Case) -> Verdict | None:
     failure = case.failure
     if not _is(case, "missing", "wrong-class") or failure is None or failure.requirer is not None:
         return None
-    if "/" in failure.name or not case.elsewhere:
+    here = os.path.join(case.host.cwd, failure.name)
+    if "/" in failure.name or not any(one.path == here for one in case.elsewhere):
         return None
+    call = "tf.load_op_library" if case.is_op else "ctypes.CDLL"
     return Verdict(
         message=f"{failure.name} has no slash in it, so the loader does not look in the working directory",
-        path=case.elsewhere[0].path,
-        evidence=(("exists", case.elsewhere[0].path), ("asked for", failure.name), *loader_row(case)),
-        remedies=(Remedy(f'Ask for it by path: load_op_library("./{failure.name}").'),),
+        path=here,
+        evidence=(("exists", here), ("asked for", failure.name), *loader_row(case)),
+        remedies=(Remedy(f'Ask for it by path: {call}("./{failure.name}").'),),
     )
 
 
 @rule("TFG112", "The file may not be read")
 def no_read_permission(case: Case) -> Verdict | None:
-    """The file or a folder on the way to it may not be read by this user.
+    """The file, or a folder on the way to it, is closed to this user.
 
-    For a library found by searching, glibc passes over an unreadable file and then says "No such file or
-    directory". Execute permission is not needed to load a library.
+    A folder on the way must be searchable (x), the file itself readable (r); execute permission on the file is not
+    needed. For a library found by searching, glibc passes over an unreadable file and then says "No such file or
+    directory" in place of "Permission denied".
     """
-    failure = case.failure
-    if not _is(case, "missing") or failure is None or failure.lookup is None:
+    place, failure = case.place, case.failure
+    if not _is(case, "missing") or failure is None or place.closed is None:
         return None
-    denied = next((one for one in failure.lookup.attempts if "Permission denied" in (one.outcome, one.detail)), None)
-    denied = denied or next((one for one in failure.lookup.attempts if one.outcome == "permission denied"), None)
-    if denied is None:
-        return None
-    mode = f"mode {case.mode:03o}, owner {case.owner}" if case.mode is not None else "its folder cannot be searched"
-    return Verdict(
-        message=f"{base(denied.path)} may not be read by user {case.user}",
-        path=denied.path,
-        evidence=(*needed_by(case), ("file", os.path.normpath(denied.path)), ("have", mode), *loader_row(case)),
-        remedies=(
-            Remedy(
-                "Give read permission, as the file's owner or as root.", f"chmod a+r {os.path.normpath(denied.path)}"
-            ),
-        ),
+    is_file = place.closed == path_of(case)
+    needs = "r" if is_file else "x"
+    mode = f"mode {place.mode or 0:03o}, owner {place.owner}"
+    closed_by_mode = not _mode_allows(case, needs)
+    whose = "u" if place.owner == case.user else "a"
+    owner = "the file's owner" if is_file else "the folder's owner"
+    change = "Let this user read it" if is_file else "Let this user into the folder"
+    quoted = shlex.quote(place.closed)
+    remedies = (
+        (Remedy(f"{change}, as {owner} or as root.", f"chmod {whose}+{needs} {quoted}"),)
+        if closed_by_mode
+        else (Remedy(f"Its mode allows it: look at access lists, security modules and mounts ({quoted})."),)
     )
+    what = f"{base(place.closed)} may not be read" if is_file else f"{name_of(case)} is in a folder that is closed to"
+    return Verdict(
+        message=f"{what} by user {case.user}" if is_file else f"{what} user {case.user}: {place.closed}",
+        path=path_of(case),
+        evidence=(
+            *needed_by(case),
+            ("file", path_of(case)),
+            *((("folder", place.closed),) if not is_file else ()),
+            ("have", mode),
+            ("need", f"{'read' if is_file else 'search'} permission ({needs}) for user {case.user}"),
+            *loader_row(case),
+        ),
+        remedies=(*bypass(case), *remedies),
+    )
+
+
+def _mode_allows(case: Case, letter: str) -> bool:
+    """Whether the mode alone would let this user in; the group is not known and counts as no."""
+    bit = {"r": 0o4, "x": 0o1}[letter]
+    mode = case.place.mode or 0
+    return bool(mode & bit << 6) if case.place.owner == case.user else bool(mode & bit)
 
 
 @rule("TFG113", "A directory stands in place of the library")
 def directory_in_its_place(case: Case) -> Verdict | None:
-    """The loader opens a directory of that name, cannot read it, and ends the search there."""
+    """The path of the library is that of a directory.
+
+    The loader opens a directory of that name, cannot read it, and ends the search there. Either the path of a folder
+    was given in place of the file in it, or a copy or a container mount made a folder where a file should be: Docker
+    makes an empty one where the source of a bind mount does not exist.
+    """
     if not _is(case, "directory"):
         return None
+    names = case.place.names
+    rows = [("in it" if not i else "", one) for i, one in enumerate(names)]
+    if names and not needed_by(case):
+        inner = os.path.join(path_of(case), names[0])
+        remedies: tuple[Remedy, ...] = (Remedy(f"Give the path of the library in it: {inner}."),)
+    else:
+        remedies = fetch_again(case, "a directory of that name is in its place")
     return Verdict(
-        message=f"{_name(case)} is a directory, not a library",
-        evidence=_rows(case),
-        remedies=fetch_again(case, "a directory of that name is in the way"),
+        message=f"{name_of(case)} is a directory, not a library", evidence=file_rows(case, *rows), remedies=remedies
     )
 
 
 @rule("TFG114", "Not a regular file")
 def special_file(case: Case) -> Verdict | None:
-    """The path is a FIFO, a device or a socket. Opening a FIFO makes the loader wait for ever."""
-    if not _is(case, "special-file", "read-error"):
+    """The path is a FIFO, a device or a socket.
+
+    Only regular files can be mapped. Opening a FIFO that nobody writes to makes the loader wait for ever, so that
+    the import seems to hang.
+    """
+    if not _is(case, "special-file"):
         return None
-    return Verdict(message=f"{_name(case)} is not a regular file", evidence=_rows(case))
+    is_fifo = case.failure is not None and case.failure.signal is not None
+    what = "a FIFO (named pipe)" if is_fifo else "a device or socket"
+    return Verdict(
+        message=f"{name_of(case)} is {what}, not a library",
+        evidence=file_rows(case),
+        remedies=fetch_again(
+            case, f"{what} is in its place", instead="Give the path of the library, or put the library in this place."
+        ),
+    )
 
 
 @rule("TFG115", "The file is empty")
 def empty_file(case: Case) -> Verdict | None:
-    """The file has no bytes: an interrupted download or copy, a full disk.
+    """The file has no bytes: an interrupted download or copy, a full disk or quota.
 
-    An empty libcuda.so.1 in a container means that the container was started without the GPU runtime.
+    An empty libcuda.so.1 in a container is a placeholder that the GPU runtime puts the host's driver over: the
+    container was started without that runtime.
     """
-    if case.kind is None or case.kind.kind != "empty":
+    if not _is(case, "too-short") or not _kind_is(case, "empty"):
         return None
-    if _name(case).startswith("libcuda.so"):
-        remedies: tuple[Remedy, ...] = (Remedy("Start the container with its GPU runtime (docker run --gpus all)."),)
+    if name_of(case).startswith(("libcuda.so", "libnvidia-")):
+        remedies: tuple[Remedy, ...] = (
+            Remedy("Start the container with its GPU runtime (docker run --gpus all): it mounts the driver there."),
+        )
     else:
-        remedies = fetch_again(case, "this copy has no bytes")
-    return Verdict(message=f"{_name(case)} is empty (0 bytes)", evidence=_rows(case), remedies=remedies)
+        remedies = fetch_again(case, "this copy has no bytes; look for a full disk first (df -h)")
+    return Verdict(message=f"{name_of(case)} is empty (0 bytes)", evidence=file_rows(case), remedies=remedies)
 
 
 @rule("TFG116", "The file is cut off")
@@ -156,15 +218,23 @@ def truncated_file(case: Case) -> Verdict | None:
     exception, no message, no traceback. Interrupted downloads and copies, full disks and quota limits leave such
     files.
     """
-    if not _is(case, "truncated", "headers-past-end", "too-short"):
-        return None
-    if case.kind is not None and case.kind.kind not in ("elf", "unknown"):
-        return None
     failure = case.failure
-    detail = failure.detail if failure is not None else ""
+    if failure is None or not _is(case, "truncated", "headers-past-end", "too-short"):
+        return None
+    if case.kind is not None and not _kind_is(case, "elf", "unknown"):
+        return None
+    have, need = f"{case.place.size} bytes", f"at least {case.place.load_end} bytes"
+    rows = [("have", have), ("need", f"{need}: there its segments end")]
+    message = f"has {case.place.size} of {need}"
+    if _is(case, "too-short"):
+        message, rows[1] = f"has {have}, less than an ELF header", ("need", "64 bytes for the ELF header alone")
+    elif not case.place.load_end:
+        message, rows[1] = f"has {have}", ("need", f"program headers: {failure.detail}")
+    elif "; " in failure.detail:
+        rows.append(("first missed", failure.detail.partition("; ")[2].removeprefix("first missed: ")))
     return Verdict(
-        message=f"{_name(case)} is cut off: {detail}",
-        evidence=_rows(case, ("have", detail)),
+        message=f"{name_of(case)} is cut off: it {message}",
+        evidence=file_rows(case, *rows),
         remedies=fetch_again(case, "this copy is not complete"),
     )
 
@@ -194,229 +264,44 @@ def damaged_but_loads(case: Case) -> Verdict | None:
 
 @rule("TFG118", "Damaged")
 def damaged_file(case: Case) -> Verdict | None:
-    """The file begins like an ELF library but fields that the loader checks have impossible values."""
-    if not _is(case, "not-elf", "elf-version", "padding", "header-size", "no-segments", "damaged", "relr"):
-        return None
-    if case.kind is not None and case.kind.kind not in ("elf", "wiped-elf", "zeros", "unknown"):
-        return None
+    """The file is an ELF library whose fields or tables have impossible values, or it holds nothing but zeros.
+
+    A file system or a download tool that reserves space first leaves zeros when it is interrupted. Single wrong
+    fields come from bad storage, from transfers in text mode and from tools that edit libraries.
+    """
+    damaged = ("not-elf", "elf-version", "padding", "header-size", "no-segments", "damaged", "dynamic-section")
+    zeros = _is(case, "too-short") and _kind_is(case, "zeros")
     failure = case.failure
-    have = case.kind.detail if case.kind is not None and case.kind.kind != "elf" else failure.detail if failure else ""
+    if failure is None or not (zeros or _is(case, *damaged)):
+        return None
+    if _is(case, "not-elf") and not _kind_is(case, "wiped-elf", "zeros"):
+        return None
+    have = failure.detail
+    if case.kind is not None and case.kind.kind != "elf":
+        have = case.kind.detail
+    have = have or _WHAT_IS_WRONG.get(failure.kind, "")
     return Verdict(
-        message=f"{_name(case)} is damaged" + (f": {have}" if have else ""),
-        evidence=_rows(case),
+        message=f"{name_of(case)} is damaged" + (f": {have}" if have else ""),
+        evidence=file_rows(case),
         remedies=fetch_again(case, "this copy is damaged"),
     )
 
 
-@rule("TFG119", "A Git LFS pointer, not the file")
-def git_lfs_pointer(case: Case) -> Verdict | None:
-    """The repository keeps this file in Git LFS and only the pointer was checked out.
-
-    It happens when git-lfs was not installed at the time of the clone, or with archives made by a forge.
-    """
-    if case.kind is None or case.kind.kind != "git-lfs-pointer":
-        return None
-    return Verdict(
-        message=f"{_name(case)} is a Git LFS pointer, not the library",
-        evidence=_rows(case, ("have", case.kind.detail)),
-        remedies=(
-            Remedy("Fetch the real files, in the repository it came from.", "git lfs install && git lfs pull"),
-            *(fetch_again(case, "the wheel holds the real file") if belongs_to_package(case) else ()),
-        ),
-    )
-
-
-@rule("TFG120", "A web page was saved instead of the file")
-def web_page(case: Case) -> Verdict | None:
-    """The file holds HTML, XML or JSON: a download that ended on a login, error or landing page."""
-    if case.kind is None or case.kind.kind != "html":
-        return None
-    return Verdict(
-        message=f"{_name(case)} is a web page, not a library",
-        evidence=_rows(case, ("have", case.kind.detail)),
-        remedies=fetch_again(case, "the download gave a page instead of the file; check its address and access"),
-    )
-
-
-@rule("TFG121", "A linker script, not a library")
-def linker_script(case: Case) -> Verdict | None:
-    """The file is a text for the linker that names the real library, as -dev packages install it.
-
-    The linker follows it, the loader does not.
-    """
-    if case.kind is None or case.kind.kind != "linker-script":
-        return None
-    return Verdict(
-        message=f"{_name(case)} is a linker script, not a library",
-        evidence=_rows(case, ("have", case.kind.detail)),
-        remedies=(Remedy("Open the library that the script names, by its versioned name (as libc.so.6)."),),
-    )
-
-
-@rule("TFG122", "A static archive, not a shared library")
-def static_archive(case: Case) -> Verdict | None:
-    """The file is an ar archive of object files, which only the linker can use."""
-    if case.kind is None or case.kind.kind != "archive":
-        return None
-    return Verdict(
-        message=f"{_name(case)} is a static archive, not a shared library",
-        evidence=_rows(case, ("have", case.kind.detail)),
-        remedies=(
-            Remedy(
-                "Link a shared library from it.",
-                f"g++ -shared -o {_stem(case)}.so -Wl,--whole-archive {_name(case)} -Wl,--no-whole-archive",
-            ),
-        ),
-    )
-
-
-@rule("TFG123", "An object file that was never linked")
-def relocatable_object(case: Case) -> Verdict | None:
-    """The file is ET_REL, what `g++ -c` makes: it was not linked with -shared."""
-    if not _is(case, "not-dynamic"):
-        return None
-    return Verdict(
-        message=f"{_name(case)} is an object file (.o), not a shared library",
-        evidence=_rows(case),
-        remedies=(Remedy("Link it.", f"g++ -shared -o {_stem(case)}.so {_name(case)}"),),
-    )
-
-
-@rule("TFG124", "A program, not a library")
-def executable_program(case: Case) -> Verdict | None:
-    """The file is a program, position-independent or not: it was linked without -shared.
-
-    glibc 2.30 and later refuse both kinds.
-    """
-    if not _is(case, "executable", "pie"):
-        return None
-    return Verdict(
-        message=f"{_name(case)} is a program, not a shared library",
-        evidence=_rows(case),
-        remedies=(Remedy("Link it with -shared -fPIC."),),
-    )
-
-
-@rule("TFG125", "A macOS library")
-def macho_file(case: Case) -> Verdict | None:
-    """The file is Mach-O: it comes from a macOS wheel or was built on a Mac."""
-    if case.kind is None or case.kind.kind != "macho":
-        return None
-    return Verdict(
-        message=f"{_name(case)} is a macOS library ({case.kind.detail}), this is Linux",
-        evidence=_rows(case, ("have", case.kind.detail)),
-        remedies=fetch_again(case, "the Linux build is needed"),
-    )
-
-
-@rule("TFG126", "A Windows library")
-def pe_file(case: Case) -> Verdict | None:
-    """The file is PE: it comes from a Windows wheel. Windows op libraries are called .so as well."""
-    if case.kind is None or case.kind.kind != "pe":
-        return None
-    return Verdict(
-        message=f"{_name(case)} is a Windows library ({case.kind.detail}), this is Linux",
-        evidence=_rows(case, ("have", case.kind.detail)),
-        remedies=fetch_again(case, "the Linux build is needed"),
-    )
-
-
-@rule("TFG127", "Not a library at all")
-def other_format(case: Case) -> Verdict | None:
-    """The file is an archive, a text or something else that no loader takes."""
-    if not _is(case, "not-elf", "too-short"):
-        return None
-    have = case.kind.detail if case.kind is not None else "an unknown format"
-    return Verdict(
-        message=f"{_name(case)} is not a library: {have}",
-        evidence=_rows(case, ("have", have)),
-        remedies=fetch_again(case, "this is something else under its name"),
-    )
-
-
-@rule("TFG128", "On a file system mounted noexec")
-def noexec_mount(case: Case) -> Verdict | None:
-    """The file lies on a file system mounted noexec, which forbids mapping code from it.
-
-    The mode of the file plays no part. Temporary folders, home directories and /dev/shm are mounted so on some
-    systems.
-    """
-    if not _is(case, "noexec"):
-        return None
-    return Verdict(
-        message=f"{_name(case)} lies on a file system mounted noexec",
-        evidence=_rows(case),
-        remedies=(
-            Remedy("Put it on a file system that allows execution (for pip: another TMPDIR or --target)."),
-            Remedy("Allow execution there, as root (fill in the mount point).", "mount -o remount,exec MOUNTPOINT"),
-        ),
-    )
-
-
-@rule("TFG129", "Asks for an executable stack")
-def executable_stack(case: Case) -> Verdict | None:
-    """The library asks for an executable stack, which glibc 2.41 and later do not grant to a loaded library.
-
-    Usually one assembler file in its build lacks the .note.GNU-stack section.
-    """
-    if not _is(case, "executable-stack"):
-        return None
-    path = os.path.normpath(case.failure.path) if case.failure is not None else ""
-    return Verdict(
-        message=f"{_name(case)} asks for an executable stack, which this glibc refuses",
-        evidence=_rows(case, ("glibc", ".".join(map(str, case.host.version)))),
-        remedies=(
-            Remedy("Clear the mark in the file.", f"patchelf --clear-execstack {path}"),
-            Remedy("Allow it for one run.", "GLIBC_TUNABLES=glibc.rtld.execstack=2 python your_script.py"),
-        ),
-    )
-
-
-@rule("TFG130", "Marked as not for dlopen")
-def not_for_dlopen(case: Case) -> Verdict | None:
-    """The library was linked with -z nodlopen: it may only be loaded when a program starts."""
-    if not _is(case, "no-dlopen"):
-        return None
-    return Verdict(
-        message=f"{_name(case)} is marked as not loadable by dlopen",
-        evidence=_rows(case),
-        remedies=(Remedy("Link it without -z nodlopen."),),
-    )
-
-
-@rule("TFG131", "Has nothing to load")
-def debug_information_only(case: Case) -> Verdict | None:
-    """The file has no dynamic section: it holds only debug information, or was linked statically."""
-    if not _is(case, "no-dynamic-section"):
-        return None
-    return Verdict(
-        message=f"{_name(case)} has no dynamic section: debug information only, or not a shared library",
-        evidence=_rows(case),
-        remedies=fetch_again(case, "this file holds nothing that can be loaded"),
-    )
-
+_WHAT_IS_WRONG = {
+    "elf-version": "the version in its ELF header is not 1",
+    "padding": "bytes of its ELF header that must be zero are not",
+    "header-size": "its program headers do not have the size that they must have",
+    "no-segments": "it has no segment to load",
+}
 
 RULES = (
     bare_name_not_searched_here,
-    file_missing,
     no_read_permission,
+    file_missing,
     directory_in_its_place,
     special_file,
     empty_file,
-    git_lfs_pointer,
-    web_page,
-    linker_script,
-    static_archive,
-    macho_file,
-    pe_file,
     truncated_file,
     damaged_file,
-    other_format,
-    relocatable_object,
-    executable_program,
-    noexec_mount,
-    executable_stack,
-    not_for_dlopen,
-    debug_information_only,
 )
 WARNINGS = (damaged_but_loads,)

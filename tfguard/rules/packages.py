@@ -35,13 +35,44 @@ _TABLE = (
 )
 
 _COLUMNS = {"apt-get": 1, "dnf": 2, "apk": 3}
-_COMMANDS = {"apt-get": "apt-get install", "dnf": "dnf install", "apk": "apk add"}
+_INSTALL = {"apt-get": "apt-get install", "dnf": "dnf install", "apk": "apk add"}
+_REINSTALL = {"apt-get": "apt-get install --reinstall", "dnf": "dnf reinstall", "apk": "apk fix"}
+
+# (pattern of the soname, package on PyPI, its folder below nvidia/): NVIDIA's own wheels for CUDA 11 and 12.
+_NVIDIA = (
+    (r"libcudart\.so\.12", "nvidia-cuda-runtime-cu12", "cuda_runtime"),
+    (r"libcudart\.so\.11\.0", "nvidia-cuda-runtime-cu11", "cuda_runtime"),
+    (r"libcublas(Lt)?\.so\.12", "nvidia-cublas-cu12", "cublas"),
+    (r"libcublas(Lt)?\.so\.11", "nvidia-cublas-cu11", "cublas"),
+    (r"libcudnn(_\w+)?\.so\.9", "nvidia-cudnn-cu12", "cudnn"),
+    (r"libcufft\.so\.11", "nvidia-cufft-cu12", "cufft"),
+    (r"libcurand\.so\.10", "nvidia-curand-cu12", "curand"),
+    (r"libcusolver\.so\.11", "nvidia-cusolver-cu12", "cusolver"),
+    (r"libcusparse\.so\.12", "nvidia-cusparse-cu12", "cusparse"),
+    (r"libnccl\.so\.2", "nvidia-nccl-cu12", "nccl"),
+    (r"libcupti\.so\.12", "nvidia-cuda-cupti-cu12", "cuda_cupti"),
+    (r"libnvrtc\.so\.12", "nvidia-cuda-nvrtc-cu12", "cuda_nvrtc"),
+    (r"libnvJitLink\.so\.12", "nvidia-nvjitlink-cu12", "nvjitlink"),
+)
+
+
+def _package(soname: str, installer: str) -> str:
+    column = _COLUMNS.get(installer)
+    return next((row[column] for row in _TABLE if re.fullmatch(row[0], soname)), "") if column is not None else ""
 
 
 def install_command(soname: str, installer: str) -> str | None:
     """The command that installs the library on this system, None where the table does not know it."""
-    column = _COLUMNS.get(installer)
-    if column is None:
-        return None
-    package = next((row[column] for row in _TABLE if re.fullmatch(row[0], soname)), "")
-    return f"{_COMMANDS[installer]} {package}" if package else None
+    package = _package(soname, installer)
+    return f"{_INSTALL[installer]} {package}" if package else None
+
+
+def reinstall_command(soname: str, installer: str) -> str | None:
+    """The command that puts the system's own files of the library back, None where the table does not know it."""
+    package = _package(soname, installer)
+    return f"{_REINSTALL[installer]} {package}" if package else None
+
+
+def nvidia_package(soname: str) -> tuple[str, str] | None:
+    """The package on PyPI that holds a CUDA library, and its folder below nvidia/."""
+    return next(((package, folder) for name, package, folder in _NVIDIA if re.fullmatch(name, soname)), None)

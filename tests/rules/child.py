@@ -1,0 +1,94 @@
+"""Runs in a process of its own: checks one load with tfguard, then does it in a fork, and prints both as JSON."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.support.real_loader import mapped_in_fork
+from tfguard.check import check_import, check_library
+from tfguard.host import Host, this_host
+from tfguard.render import as_dict
+from tfguard.report import Report
+
+
+def _host(changes: dict[str, object]) -> Host:
+    host = this_host()
+    values = dict(changes)
+    if "features" in values:
+        values["features"] = host.features | set(values["features"])  # type: ignore[call-overload]  # a list of words
+    if "version" in values:
+        values["version"] = tuple(values["version"])  # type: ignore[arg-type]  # a list of two numbers
+    return replace(host, **values)  # type: ignore[arg-type]  # each key is a field of Host
+
+
+def _report(request: dict[str, object]) -> Report:
+    target, door, host = str(request["target"]), request["door"], _host(request["host"])  # type: ignore[arg-type]
+    if door == "import":
+        return check_import(target, host=host)
+    if door == "guarded":
+        import tfguard
+
+        try:
+            tfguard.safe_import(target)
+        except tfguard.GuardError as error:
+            return error.report
+        raise AssertionError(f"{target} was imported")
+    return check_library(target, after="tensorflow" if door == "op" else None, host=host)
+
+
+def _real(request: dict[str, object]) -> dict[str, object]:
+    was = mapped_in_fork(str(request["target"]), patience=2)
+    return {"message": was.message, "died": was.died, "loads": was.loads}
+
+
+def _words(host: Host) -> dict[str, str]:
+    """What is particular to this machine, and what stands for it in a golden text."""
+    from tfguard.investigate import _system
+
+    system, _ = _system()
+    words = {sys.executable: "/venv/bin/python", os.path.realpath(sys.prefix): "/venv", sys.prefix: "/venv"}
+    if system:
+        words[f"this is {system}"] = "this is SYSTEM"
+        words[system] = "SYSTEM"
+    for directory in host.system_directories:
+        words[f"{directory}/lib"] = "/system/lib"
+    return words
+
+
+def main() -> None:
+    """Answer the one request on standard input."""
+    request = json.load(sys.stdin)
+    for folder in reversed(request["path"]):
+        sys.path.insert(0, folder)
+    sys.path.append(request["readers"])
+    for name in request["before_global"]:
+        ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
+    for name in request["before"]:
+        ctypes.CDLL(name)
+    if request["late"] is not None:
+        os.environ["LD_LIBRARY_PATH"] = request["late"]
+    report = _report(request)
+    findings = as_dict(report)["findings"]
+    assert isinstance(findings, list)
+    from tfguard.investigate import _system
+
+    asks = request["asks"] and not request["host"] and request["door"] in ("library", "op")
+    answer = {
+        "finding": findings[0] if findings else None,
+        "codes": [one["code"] for one in findings],
+        "real": _real(request) if asks else None,
+        "words": _words(report.host) | {f"Python {sys.version_info[0]}.{sys.version_info[1]}": "Python 3.NN"},
+        "installer": _system()[1],
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

