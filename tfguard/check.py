@@ -116,12 +116,16 @@ def _play(package: Package, natives: list[Native], host: Host, *, name: str, sym
     reached = _Certainty(package, name)
     pending = list(natives)
     again: set[str] = set()
+    judged: set[tuple[str, str, bool]] = set()
+    ends = False
     with Process(host) as process:
         for native in pending:
             if native.path is None:
                 trace = _missing_module(package, native)
             else:
-                trace = process.dlopen(native.path, make_global=native.make_global, symbols=symbols)
+                # Behind an error the import is over: what else is broken is still named, without the price of symbols.
+                look_up = symbols and not ends
+                trace = process.dlopen(native.path, make_global=native.make_global, symbols=look_up)
             if _hangs_on_others(trace.failure) and not native.listed and native.module not in again:
                 # The true order is known of listed modules only: what this one lacks, a later one may bring.
                 again.add(native.module)
@@ -131,11 +135,17 @@ def _play(package: Package, natives: list[Native], host: Host, *, name: str, sym
             if trace.failure is None and not _is_short(trace):
                 continue
             fatal = native.certain or reached.certain(native, trace)
+            failure = trace.failure
+            cause = (failure.kind, failure.provider or failure.path, fatal) if failure is not None else None
+            if cause in judged:
+                continue  # the same file at fault, met once more
+            judged.update(() if cause is None else (cause,))
             for finding in _judge(process, trace, package=package, fatal=fatal):
                 key = (finding.code, str(finding.path))
                 known = findings.get(key)
                 if known is None or (known.severity == "warning" and finding.severity == "error"):
                     findings[key] = finding
+                ends = ends or finding.severity == "error"
     plays.traces = tuple(traces)
     plays.findings = tuple(findings.values())
     return plays
