@@ -21,14 +21,15 @@ from tests.support.build import Compiler
 from tests.support.here import is_glibc
 from tests.support.loading import mapped_objects
 from tests.support.packages import ROOT, run
-from tfguard.host import Host, this_host
+from tfguard.host import Host
+from tfguard.live_host import this_host
 
 pytestmark = pytest.mark.skipif(not is_glibc(), reason="needs glibc")
 
 FACTS = """
 import json, os, sys
 BEFORE
-from tfguard.host import this_host
+from tfguard.live_host import this_host
 host = this_host()
 print(json.dumps({
     "loader": host.loader, "library_path": host.library_path, "late": host.late_library_path, "secure": host.secure,
@@ -156,7 +157,7 @@ def test_deleted_library(tmp_path: Path, compiler: Compiler) -> None:
     code = (
         "import ctypes, json, os\nctypes.CDLL('./gone.so'); ctypes.CDLL('./other.so')\n"
         "os.unlink('gone.so'); os.rename('other.so', 'kept.so'); open('other.so', 'w').close()\n"
-        "from tfguard.host import this_host\n"
+        "from tfguard.live_host import this_host\n"
         "print(json.dumps({one.path: one.image is None for one in this_host().loaded}))"
     )
 
@@ -192,7 +193,7 @@ def test_bytes_in_the_environment(tmp_path: Path) -> None:
     """A path that is no UTF-8 is kept as the file system functions spell it."""
     environment = {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
     environment |= {b"LD_LIBRARY_PATH": b"/caf\xe9", b"PYTHONPATH": os.fsencode(ROOT)}
-    code = "import os\nfrom tfguard.host import this_host\nprint(os.fsencode(this_host().library_path))"
+    code = "import os\nfrom tfguard.live_host import this_host\nprint(os.fsencode(this_host().library_path))"
 
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 
@@ -338,7 +339,7 @@ def test_global_scope(tmp_path: Path, compiler: Compiler) -> None:
     compiler.shared(tmp_path / "local.so", "int tfguard_local(void) { return 1; }")
     compiler.shared(tmp_path / "global.so", "int tfguard_global(void) { return 1; }")
     code = (
-        "import ctypes, json\nfrom tfguard.host import this_host\n"
+        "import ctypes, json\nfrom tfguard.live_host import this_host\n"
         "names = (b'tfguard_local', b'tfguard_global', b'puts', b'PyLong_FromLong', b'tfguard_nothing')\n"
         "ctypes.CDLL('./local.so'); before = [this_host().sees_global_symbol(name) for name in names]\n"
         "ctypes.CDLL('./global.so', mode=ctypes.RTLD_GLOBAL)\n"

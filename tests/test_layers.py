@@ -15,6 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("mangling.*", "plain"),
     ("binary.*",),
     ("host", "installation", "imports"),
+    ("live_host",),
     ("loader.*",),
     ("case", "finding"),
     ("twins", "whereabouts", "surroundings"),

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import needs
 from tests.support.build import Compiler
 from tests.support.watch import watched
-from tfguard.host import this_host
+from tfguard.live_host import this_host
 from tfguard.loader.glibc import Process
 from tfguard.twins import abseil_releases, find_twins, qualified_name
 
@@ -27,7 +27,7 @@ OLD, NEW = ("-D_GLIBCXX_USE_CXX11_ABI=0",), ("-D_GLIBCXX_USE_CXX11_ABI=1",)
 ASK = """
 import ctypes, json, sys
 from tfguard.check import check_library
-from tfguard.host import this_host
+from tfguard.live_host import this_host
 from tfguard.loader.glibc import Process
 from tfguard.twins import find_twins
 provider, consumer = sys.argv[1:]

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from tfguard.errors import GuardError, GuardImportError, OpLibraryError
     from tfguard.finding import Finding, Remedy
     from tfguard.guard import GuardWarning, Hook, install_hook, load_op_library, safe_import
-    from tfguard.host import Host, this_host
+    from tfguard.host import Host
+    from tfguard.live_host import this_host
     from tfguard.report import Report
     from tfguard.rules import explain
 
@@ -29,7 +30,7 @@ _HOMES = {
     "load_op_library": "guard",
     "safe_import": "guard",
     "Host": "host",
-    "this_host": "host",
+    "this_host": "live_host",
     "Report": "report",
     "explain": "rules",
 }

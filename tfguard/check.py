@@ -8,8 +8,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from tfguard.host import Host, this_host
+from tfguard.host import Host
 from tfguard.installation import FRAMEWORK, Native, Package, find_package, natives_of
+from tfguard.live_host import this_host
 from tfguard.loader.glibc import Process
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure, Trace

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.here import is_glibc
 from tests.support.real_loader import mapped_in_fork
-from tfguard.host import this_host
+from tfguard.live_host import this_host
 from tfguard.loader.glibc import Process
 
 _PACKAGES = Path(sysconfig.get_path("platlib"))

@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.support.real_loader import mapped_in_fork
 from tfguard.check import check_import, check_library
-from tfguard.host import Host, this_host
+from tfguard.host import Host
+from tfguard.live_host import this_host
 from tfguard.render import as_dict
 from tfguard.report import Report
 
