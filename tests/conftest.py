@@ -13,6 +13,14 @@ from tests.support import build
 from tests.support.tensorflow_copy import TensorFlowCopy
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is marked `tensorflow` in an environment without it (`make test` always installs it)."""
+    if importlib.util.find_spec("tensorflow") is None:
+        for item in items:
+            if item.get_closest_marker("tensorflow") is not None:
+                item.add_marker(pytest.mark.skip(reason="TensorFlow is not installed in this environment"))
+
+
 @pytest.fixture(scope="session")
 def compiler(tmp_path_factory: pytest.TempPathFactory) -> build.Compiler:
     """The system's C compiler; tests that need it are left out where there is none."""
