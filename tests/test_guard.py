@@ -266,7 +266,7 @@ def test_load_that_fails_after_its_checks(packages: Path, name: str, code: str, 
         first = said["text"].splitlines()[0]
         assert first.endswith(f"loading {name} failed although every check passed: {said['cause']['text']}")
         assert "1 library, down to symbols" in said["text"]
-    assert said["frames"] == ["<module>", "safe_import", "_import"]
+    assert said["frames"] == ["<module>", "safe_import", "__exit__"]
 
 
 def test_advice_wrapped_around_the_loaders_words(packages: Path) -> None:

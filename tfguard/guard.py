@@ -45,29 +45,37 @@ def safe_import(name: str = "tensorflow", *, ignore: Collection[str] = ()) -> Mo
     GuardWarning. Of a dotted name the whole package is checked, unless it is imported already.
     """
     top = name.partition(".")[0]
-    if is_off() or top in sys.modules or top in _checked.get():
+    if is_off() or not top or top in sys.modules or top in _checked.get():
         return importlib.import_module(name)
     refusal, checked = _hold(lambda: check_import(name, ignore=ignore, symbols="auto"))
     if refusal is not None:
         raise refusal from None
-    return _import(name, ignore, checked)
+    # Imported from this very frame: CPython 3.11 maps and unmaps memory where calls cross a chunk of its frame stack,
+    # and three frames more cost `import tensorflow` as much again as the whole check (docs/measurements.md).
+    with _Explaining(name, ignore, checked):
+        __import__(name)
+    return sys.modules[name]
 
 
-def _import(name: str, ignore: Collection[str], checked: Report | None) -> ModuleType:
-    """Import what has been checked; where a native file fails all the same, raise what explains that."""
-    token = _checked.set(_checked.get() | {name.partition(".")[0]})
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        explained = _explain_import(error, name, ignore, checked)
-        if explained is None:
-            raise
-        raise explained from error
-    except OSError as error:  # of ctypes: its type must stay, so that whoever catches it still does
-        _annotate(error, name, ignore, checked)
-        raise
-    finally:
-        _checked.reset(token)
+class _Explaining:
+    """Around the import of what has been checked: where a native file fails all the same, raises what explains that."""
+
+    def __init__(self, name: str, ignore: Collection[str], checked: Report | None) -> None:
+        self._name, self._ignore, self._report = name, ignore, checked
+
+    def __enter__(self) -> None:
+        self._token = _checked.set(_checked.get() | {self._name.partition(".")[0]})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _checked.reset(self._token)
+        if isinstance(error, ImportError):
+            explained = _explain_import(error, self._name, self._ignore, self._report)
+            if explained is not None:
+                raise explained from error
+        elif isinstance(error, OSError):  # of ctypes: its type must stay, so that whoever catches it still does
+            _annotate(error, self._name, self._ignore, self._report)
 
 
 def load_op_library(path: StrPath | bytes, *, ignore: Collection[str] = ()) -> ModuleType:
@@ -89,7 +97,9 @@ def load_op_library(path: StrPath | bytes, *, ignore: Collection[str] = ()) -> M
     refusal, checked = _hold(lambda: check_library(name, after="tensorflow", ignore=ignore))
     if refusal is not None:
         raise refusal from None
-    tensorflow = sys.modules.get("tensorflow") or _import("tensorflow", ignore, before)
+    with _Explaining("tensorflow", ignore, before):
+        __import__("tensorflow")
+    tensorflow = sys.modules["tensorflow"]
     try:
         module: ModuleType = tensorflow.load_op_library(name)
     except tensorflow.errors.NotFoundError as error:

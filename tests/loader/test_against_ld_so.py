@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,8 @@ def test_same_answer(case: Case, answers: dict[str, Answer | str]) -> None:
         pytest.skip(answer)
 
     said, was = answer.pairs[-1]
+    if was.message == "" and sys.version_info < (3, 11):
+        pytest.skip("ctypes of CPython 3.10 loses a message that is not UTF-8")
     if case.limit is not None:
         assert answer.disagreement is not None, "no longer missed"
         pytest.xfail(case.limit)

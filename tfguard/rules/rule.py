@@ -39,7 +39,7 @@ class Rule:
         if verdict is None:
             return None
         failure = case.failure
-        certain = failure is None or failure.certain
+        certain = failure is None or (failure.certain and not _hangs_on_the_unknown(case))
         path = verdict.path if verdict.path is not None else failure.path if failure is not None else None
         return Finding(
             code=self.code,
@@ -51,6 +51,15 @@ class Rule:
             evidence=verdict.evidence,
             remedies=verdict.remedies[:3],
         )
+
+
+# What a search, a version or a symbol comes to depends on the process; what a file is does not.
+_OF_THE_PROCESS = frozenset(("missing", "wrong-class", "version", "version-without-library", "version-table", "symbol"))
+
+
+def _hangs_on_the_unknown(case: Case) -> bool:
+    """Whether the failure depends on the process and something about that process could not be found out."""
+    return bool(case.host.skipped) and case.failure is not None and case.failure.kind in _OF_THE_PROCESS
 
 
 def rule(code: str, title: str) -> Callable[[Callable[[Case], Verdict | None]], Rule]:
