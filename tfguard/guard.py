@@ -288,8 +288,8 @@ def _is_native(error: ImportError) -> bool:
         last = last.tb_next
     if last is None:
         return False
-    if last.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
-        return True
+    if last.tb_frame.f_code.co_filename.startswith(("<frozen importlib", __file__)):
+        return True  # raised below the import system, or below this module's own call of it
     # Python cuts its own frames away: then the last one left stands at the import statement.
     import opcode
 
