@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal
 from tfguard.host import Host
 from tfguard.installation import FRAMEWORK, Native, Package, find_package, natives_of
 from tfguard.live_host import this_host
-from tfguard.loader.glibc import Process
-from tfguard.loader.link_map import LinkMap
+from tfguard.loader.processes import knows, start
 from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
 
 if TYPE_CHECKING:
     from tfguard.finding import Finding
+    from tfguard.loader.link_map import LinkMap
+    from tfguard.loader.process import Process
 
 StrPath = str | os.PathLike[str]
 
@@ -86,7 +87,7 @@ def _check_library(
 ) -> Report:
     if unknown := _unknown_loader(host):
         return _report(target, host, kind, skipped=(unknown,))
-    with Process(host) as process:
+    with start(host) as process:
         package = find_package(after) if after is not None else None
         skipped = [f"no package called {after} is found on sys.path"] if after is not None and package is None else []
         imported = _Import(process, package) if package is not None else None
@@ -119,7 +120,7 @@ def _play(package: Package, natives: list[Native], host: Host, *, name: str, sym
     again: set[str] = set()
     judged: set[tuple[str, str, bool]] = set()
     ends = False
-    with Process(host) as process:
+    with start(host) as process:
         for native in pending:
             if native.path is None:
                 trace = _missing_module(package, native)
@@ -270,7 +271,7 @@ def _caller(process: Process, *, is_op: bool) -> LinkMap | None:
 
 
 def _unknown_loader(host: Host) -> str | None:
-    return None if host.loader == "glibc" else "this process has a loader that tfguard does not know yet"
+    return None if knows(host) else "this process has a loader that tfguard does not know yet"
 
 
 def _report(

@@ -10,8 +10,8 @@ from tfguard.binary.symbols import Reference
 from tfguard.case import Case, Elsewhere
 from tfguard.image import Image
 from tfguard.installation import FRAMEWORK, Package
-from tfguard.loader.glibc import Process
 from tfguard.loader.link_map import LinkMap
+from tfguard.loader.process import Process
 from tfguard.loader.trace import UNREADABLE, WRONG_CLASS, WRONG_MACHINE, Failure, Trace
 from tfguard.surroundings import brought_and_gone, brought_by, look_around
 from tfguard.twins import find_twins
@@ -116,7 +116,7 @@ def _search_facts(failure: Failure, process: Process) -> dict[str, object]:
         return {}
     return {
         "elsewhere": whereabouts.elsewhere(failure, process),
-        "late_directories": whereabouts.late_directories(failure.name, process.host),
+        "late_directories": whereabouts.late_directories(failure.name, process),
         "configured": whereabouts.configured_directories(),
     }
 

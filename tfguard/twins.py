@@ -13,7 +13,7 @@ from tfguard.binary.elf import look_at
 from tfguard.binary.symbols import Reference, SymbolTable
 from tfguard.case import Twin
 from tfguard.image import DT_STRSZ, Image
-from tfguard.loader.glibc import Process
+from tfguard.loader.process import Process
 from tfguard.loader.trace import Failure
 from tfguard.mangling.parser import parsed
 from tfguard.mangling.string_abi import other_abi_spelling, same_function

@@ -9,16 +9,12 @@ import sys
 from collections.abc import Iterator
 
 from tfguard.binary.elf import look_at
-from tfguard.binary.ldcache import read_cache
 from tfguard.binary.symbols import Reference
 from tfguard.case import Elsewhere
-from tfguard.host import Host
-from tfguard.image import Head, Image, machine_name
-from tfguard.loader.glibc import Process
-from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, refused_header
-from tfguard.loader.glibc_search import STEPS, Query, try_candidate
+from tfguard.image import Image
 from tfguard.loader.link_map import LinkMap
-from tfguard.loader.trace import TAKEN, Failure, Trace
+from tfguard.loader.process import Process
+from tfguard.loader.trace import Failure, Trace
 
 _GLOB_LIMIT = 40
 _SHOWN = 6
@@ -36,12 +32,12 @@ def elsewhere(failure: Failure, process: Process) -> tuple[Elsewhere, ...]:
     here = os.path.join(host.cwd, name)
     if failure.requirer is None and os.path.exists(here):
         found.append(Elsewhere(here, "a name without a slash is not looked up in the working directory", True, True))
-    for path in _candidates(name, stem, failure.requirer, host):
+    for path in _candidates(name, stem, failure.requirer, process):
         if len(found) >= _SHOWN:
             break
         if path in tried or (failure.requirer is None and path == here):
             continue  # what was tried is in the search already
-        why, usable = _why_not(path, host)
+        why, usable = _why_not(path, process)
         exact = os.path.basename(path) == name
         # the name without a number is for linking: it says nothing of the version
         if exact or (usable and os.path.basename(path) != stem):
@@ -51,7 +47,8 @@ def elsewhere(failure: Failure, process: Process) -> tuple[Elsewhere, ...]:
     return tuple(sorted(found, key=lambda one: (not one.usable, not one.exact)))
 
 
-def _candidates(name: str, stem: str, requirer: str | None, host: Host) -> list[str]:
+def _candidates(name: str, stem: str, requirer: str | None, process: Process) -> list[str]:
+    host = process.host
     sites = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     folders = [
         os.path.dirname(requirer or ""),
@@ -73,8 +70,7 @@ def _candidates(name: str, stem: str, requirer: str | None, host: Host) -> list[
         f"{where}/{glob.escape(stem)}*"
         for where in ("/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib", "/opt/*/lib", "/usr/lib/*-linux-*")
     ]
-    entries = read_cache(host.cache_path or "").look_up(name)
-    paths = [entry.path for entry in entries]
+    paths = list(process.cached(name))
     for pattern in patterns:
         paths += sorted(glob.glob(pattern))[:_GLOB_LIMIT]
     # One file by several names counts once: by the wanted name, else by the first.
@@ -85,30 +81,19 @@ def _candidates(name: str, stem: str, requirer: str | None, host: Host) -> list[
     return list(unique.values())
 
 
-def _why_not(path: str, host: Host) -> tuple[str, bool]:
+def _why_not(path: str, process: Process) -> tuple[str, bool]:
     """Why the loader does not take this file, and whether it would if it looked there."""
-    head = look_at(path)
-    if head.errno:
-        return os.strerror(head.errno).lower(), False
-    refusal = refused_header(head, host)
-    if refusal is SKIP_CLASS:
-        return f"is a {'32' if host.elf_class == 64 else '64'}-bit library", False
-    if refusal is SKIP_MACHINE:
-        return f"is built for {_machine_of(head)}", False
-    if refusal is not None:
-        return (refusal.text or "cannot be loaded"), False
+    host = process.host
+    if (refused := process.not_taken(path)) is not None:
+        return refused, False
     if host.secure and os.path.dirname(path) in host.environment.get("LD_LIBRARY_PATH", "").split(":"):
         return "is on LD_LIBRARY_PATH, which is ignored in a process with raised privileges", True
     return "is not in a place where the loader looks", True
 
 
-def _machine_of(head: Head) -> str:
-    order = "little" if head.start[5:6] == b"\1" else "big"
-    return machine_name(int.from_bytes(head.start[18:20], order))  # type: ignore[arg-type]  # a literal either way
-
-
-def late_directories(name: str, host: Host) -> tuple[str, ...]:
+def late_directories(name: str, process: Process) -> tuple[str, ...]:
     """Directories that os.environ's LD_LIBRARY_PATH has now, that were not there at start, and that hold the file."""
+    host = process.host
     late = (host.late_library_path or "").replace(";", ":").split(":")
     early = host.environment.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":")
     base = os.path.basename(name)
@@ -121,7 +106,7 @@ def behind(failure: Failure, process: Process, trace: Trace) -> tuple[Elsewhere,
         return ()
     tried = {attempt.path for attempt in failure.lookup.attempts}
     for path in _places(failure.name, failure.requirer, process, trace):
-        if path not in tried and try_candidate(path, process.host)[2] is TAKEN:
+        if path not in tried and process.not_taken(path) is None:
             why = f"is not reached: the search ends at {failure.path}"
             return (Elsewhere(path, why, True, True),)
     return ()
@@ -133,11 +118,7 @@ def _places(name: str, requirer: str | None, process: Process, trace: Trace) -> 
     mapped = next((one for one in trace.images if one.path == requirer), None)
     if link is None and mapped is not None:  # a load that failed leaves nothing in the process
         link = LinkMap(mapped.path, mapped.image)
-    query = Query(name, process.host, link, process.main)
-    for step in STEPS:
-        for place in step(query):
-            for entry in place.entries:
-                yield entry if place.is_path else os.path.join(entry, name)
+    return process.places(name, link)
 
 
 def other_providers(failure: Failure, process: Process, trace: Trace) -> tuple[Elsewhere, ...]:
@@ -169,7 +150,7 @@ def _other_copies(
 ) -> Iterator[tuple[str, Image]]:
     """Files of just this name, other than the one taken, that are for this machine; those of the search first."""
     base = os.path.basename(name)
-    paths = [*_places(base, requirer, process, trace), *_candidates(base, base, requirer, process.host)]
+    paths = [*_places(base, requirer, process, trace), *_candidates(base, base, requirer, process)]
     seen = {os.path.realpath(taken or "")}
     for path in paths:
         if os.path.realpath(path) in seen or os.path.basename(path) != base:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
+from tfguard.binary.ldcache import read_cache
 from tfguard.host import Host
-from tfguard.image import Image
-from tfguard.loader.glibc_file import Refusal, refused_mapping, refused_truncation, with_errno
+from tfguard.image import Image, machine_name
+from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_mapping, refused_truncation, with_errno
 from tfguard.loader.glibc_properties import refused_properties
-from tfguard.loader.glibc_search import Directories, Query, expand_tokens, search, try_candidate
+from tfguard.loader.glibc_search import STEPS, Directories, Query, expand_tokens, search, try_candidate
 from tfguard.loader.glibc_versions import refused_versions
 from tfguard.loader.link_map import LinkMap, link_maps_of
 from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, WRONG_CLASS, Attempt, Failure, Lookup, Mapped, Trace
@@ -101,6 +104,33 @@ class Process:
         self._by_name = {name: link for name, link in self._by_name.items() if id(link) not in gone}
         self._by_file = {file: link for file, link in self._by_file.items() if id(link) not in gone}
         self.resolved = {key: link for key, link in self.resolved.items() if id(link) not in gone}
+
+    def places(self, name: str, requirer: LinkMap | None) -> Iterator[str]:
+        """Every path that a search for a bare name tries, in order, whatever is found on the way."""
+        query = Query(name, self.host, requirer, self.main)
+        for step in STEPS:
+            for place in step(query):
+                for entry in place.entries:
+                    yield entry if place.is_path else os.path.join(entry, name)
+
+    def cached(self, name: str) -> tuple[str, ...]:
+        """The paths that ld.so.cache has for a name, for whatever machine."""
+        if self.host.cache_path is None:
+            return ()
+        cache = read_cache(self.host.cache_path, little_endian=self.host.little_endian)
+        return tuple(entry.path for entry in cache.look_up(name))
+
+    def not_taken(self, path: str) -> str | None:
+        """Why ld.so would not take the file at a path, in words that follow its name; None where it would."""
+        head, refusal, _ = try_candidate(path, self.host)
+        if head.errno:
+            return os.strerror(head.errno).lower()
+        if refusal is SKIP_CLASS:
+            return f"is a {96 - self.host.elf_class}-bit library"
+        if refusal is SKIP_MACHINE:
+            order: Literal["little", "big"] = "little" if head.start[5:6] == b"\1" else "big"
+            return f"is built for {machine_name(int.from_bytes(head.start[18:20], order))}"
+        return None if refusal is None else refusal.text or "cannot be loaded"
 
     def add(self, link: LinkMap) -> None:
         """Put a mapped object at the end of the load order."""
