@@ -86,6 +86,23 @@ def test_hwcap_subdirectories(diagnostics: dict[str, str]) -> None:
     assert found == [f"glibc-hwcaps/{name}" for name in active]
 
 
+def test_every_subdirectory(tmp_path: Path, compiler: Compiler) -> None:
+    """All that the loader tries below a directory, in order, by its own account (LD_DEBUG=libs)."""
+    compiler.shared(tmp_path / "libabsent.so", "int absent;")
+    options = ("-Wl,--no-as-needed", f"-L{tmp_path}", "-labsent", f"-Wl,-rpath,{tmp_path}/here")
+    compiler.shared(tmp_path / "top.so", "int top;", *options)
+    (tmp_path / "here").mkdir()
+    code = "import ctypes\ntry: ctypes.CDLL('./top.so')\nexcept OSError: pass"
+    environment = {**os.environ, "LD_DEBUG": "libs"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+
+    tried = re.findall(rf"trying file={re.escape(str(tmp_path))}/here/(.*)libabsent\.so", done.stderr)
+    assert tried == [*(f"{one}/" for one in this_host().hwcap_subdirectories), ""]
+
+
 def test_page_size(diagnostics: dict[str, str]) -> None:
     """In bytes."""
     assert this_host().page_size == int(diagnostics["dl_pagesize"], 16)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from tfguard.image import EM_AARCH64, EM_X86_64, PF_X, PT_GNU_STACK, Image
+from tfguard.image import EM_X86_64, PF_X, PT_GNU_STACK, Image
 
 
 class LoadedImage(NamedTuple):
@@ -28,6 +28,7 @@ class Host:
 
     `environment` holds the loader's variables as they were at process start, `late_library_path` the
     LD_LIBRARY_PATH that `os.environ` shows now. `page_size` is in bytes, `isa_level` 1 to 4 on x86-64, else 0.
+    `legacy_hwcaps` are the processor features that name directories up to glibc 2.36, lowest bit first (G-82).
     `sees_global_symbol` asks the living process whether a name is in its global scope; None for a host that is
     not this process. `skipped` says in words what could not be found out.
     """
@@ -49,6 +50,7 @@ class Host:
     cache_path: str | None = "/etc/ld.so.cache"
     lib_token: str = "lib64"
     platform_token: str = "x86_64"
+    legacy_hwcaps: tuple[str, ...] = ("x86_64",)
     isa_level: int = 1
     intel: bool = False
     sees_global_symbol: Callable[[bytes], bool] | None = None
@@ -62,7 +64,9 @@ class Host:
     @property
     def hwcap_subdirectories(self) -> tuple[str, ...]:
         """What is tried below each directory before the directory itself, in order (G-81, G-82)."""
-        return _hwcap_subdirectories(self.machine, self.features, self.version, self.isa_level, self.platform_token)
+        legacy = (*self.legacy_hwcaps, self.platform_token, "tls") if self.version <= (2, 36) else ()
+        levels = self.isa_level if self.machine == EM_X86_64 and "glibc-hwcaps" in self.features else 0
+        return _hwcap_subdirectories(levels, legacy)
 
     @property
     def stack_is_executable(self) -> bool:
@@ -81,21 +85,9 @@ def wants_executable_stack(image: Image) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _hwcap_subdirectories(
-    machine: int, features: frozenset[str], version: tuple[int, int], isa_level: int, platform: str
-) -> tuple[str, ...]:
-    found: list[str] = []
-    if machine == EM_X86_64:
-        if "glibc-hwcaps" in features:
-            found += [f"glibc-hwcaps/x86-64-v{level}" for level in range(isa_level, 1, -1)]
-        if version <= (2, 36):
-            for prefix in ("tls/", ""):
-                found += [f"{prefix}{platform}/x86_64", f"{prefix}{platform}", f"{prefix}x86_64"]
-                if prefix:
-                    found.append("tls")
-    elif machine == EM_AARCH64 and version <= (2, 36):
-        for prefix in ("tls/", ""):
-            found += [f"{prefix}aarch64/atomics", f"{prefix}aarch64", f"{prefix}atomics"]
-            if prefix:
-                found.append("tls")
+def _hwcap_subdirectories(isa_level: int, legacy: tuple[str, ...]) -> tuple[str, ...]:
+    """Directories of ISA levels, then every combination of the legacy names, those with the last names first."""
+    found = [f"glibc-hwcaps/x86-64-v{level}" for level in range(isa_level, 1, -1)]
+    for chosen in range((1 << len(legacy)) - 1, 0, -1):
+        found.append("/".join(legacy[bit] for bit in range(len(legacy) - 1, -1, -1) if chosen >> bit & 1))
     return tuple(dict.fromkeys(found))

@@ -80,6 +80,7 @@ def this_host() -> Host:
         cache_path="/etc/ld.so.cache" if started.uses_cache else None,
         lib_token=_lib_token(system_directories),
         platform_token=_platform_token(machine, flags, intel),
+        legacy_hwcaps=_legacy_hwcaps(machine, flags, intel),
         isa_level=isa_level,
         intel=intel,
         sees_global_symbol=sees_global_symbol,
@@ -253,6 +254,16 @@ def _platform_token(machine: int, flags: frozenset[str], intel: bool) -> str:
         if flags.issuperset(("avx2", "fma", "bmi1", "bmi2", "abm", "movbe", "popcnt")):
             return "haswell"
     return _TOKEN_PLATFORMS.get(machine, os.uname().machine)
+
+
+def _legacy_hwcaps(machine: int, flags: frozenset[str], intel: bool) -> tuple[str, ...]:
+    """The processor features that glibc up to 2.36 has directories for (G-82), lowest bit first."""
+    if machine == EM_AARCH64:
+        return ("atomics",) if "atomics" in flags else ()
+    if machine != EM_X86_64:
+        return ()
+    wide = intel and "avx512er" not in flags and flags.issuperset(("avx512cd", "avx512bw", "avx512dq", "avx512vl"))
+    return ("x86_64", "avx512_1") if wide else ("x86_64",)
 
 
 def _loaded_objects(skipped: list[str]) -> tuple[list[str], Callable[[bytes], bool] | None]:
