@@ -1,4 +1,4 @@
-"""Writes docs/rules/: one page for each code and their index, from the table of rules.
+"""Writes docs/rules/, a page for each code and their index, and docs/loader-rules.md, what tries the loader's rules.
 
 python docs/generate.py           write what is not current
 python docs/generate.py --check   write nothing; say what is not current, and exit with 1 where anything is not
@@ -12,15 +12,48 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
+from tests.loader.cases import CASES  # noqa: E402 - the checkout this file lies in, not an installed one
+from tests.loader.reference import Tried, table  # noqa: E402
 from tfguard.rules import RULES  # noqa: E402
-from tfguard.rules.rule import Rule  # noqa: E402 - the checkout this file lies in, not an installed one
+from tfguard.rules.rule import Rule  # noqa: E402
 
 _NOTE = "<!-- written by docs/generate.py from tfguard/rules; change it there -->\n"
+_LOADER_NOTE = "<!-- written by docs/generate.py from tests/loader/reference.py; change it there -->\n"
+_NAMED = 4
 
 
 def pages() -> dict[str, str]:
-    """Every generated page: its file name below docs/rules/, and its text."""
-    return {"index.md": _index()} | {f"{one.code}.md": _page(one) for one in RULES}
+    """Every generated page: its path below docs/, and its text."""
+    return {
+        "loader-rules.md": _loader_rules(),
+        "rules/index.md": _index(),
+        **{f"rules/{one.code}.md": _page(one) for one in RULES},
+    }
+
+
+def _loader_rules() -> str:
+    rows = table(case.id for case in CASES)
+    tried = sum(bool(row.cases or row.tests) for row in rows)
+    lines = "\n".join(f"| {row.number} | {_markdown(row.title)} | {_what_tries(row)} |" for row in rows)
+    return (
+        f"{_LOADER_NOTE}\n# What tries the loader's rules\n\n"
+        "tfguard predicts a load from numbered rules about what the dynamic loader does. Each of these was found\n"
+        "by an experiment with real loaders; the numbers stand in the comments of the code that follows them. A\n"
+        "case lays real files out, asks the real loader and asks tfguard: verdict, message, files and their order\n"
+        "must be the same.\n\n"
+        f"{len(rows)} rules, {tried} of them tried by {len(CASES)} cases and by tests, {len(rows) - tried} with the"
+        " reason why not.\nG is glibc, M musl, I the interpreter, H what is found out about a process, P the reading of"
+        " files.\n\n"
+        f"| rule | what it says | what tries it, or why nothing does |\n| --- | --- | --- |\n{lines}\n"
+    )
+
+
+def _what_tries(row: Tried) -> str:
+    if row.reason is not None:
+        return f"*{_markdown(row.reason)}*"
+    named = ", ".join(f"`{one}`" for one in (*row.tests, *row.cases[:_NAMED]))
+    rest = len(row.cases) - _NAMED
+    return f"{named} and {rest} more" if rest > 0 else named
 
 
 def _index() -> str:
@@ -49,17 +82,18 @@ def _markdown(text: str) -> str:
 
 
 def not_current(folder: Path) -> list[str]:
-    """The names of the pages in `folder` that are missing, differ from what would be written, or have no rule."""
+    """The pages below `folder` that are missing, differ from what would be written, or have no rule."""
     wanted = pages()
-    there = {path.name for path in folder.glob("*.md")}
+    there = {f"rules/{path.name}" for path in folder.glob("rules/*.md")}
+    there |= {name for name in wanted if (folder / name).exists()}
     stale = {name for name, text in wanted.items() if name not in there or _read(folder / name) != text}
     return sorted(stale | (there - wanted.keys()))
 
 
 def write(folder: Path) -> list[str]:
-    """Bring the pages in `folder` up to date; gives back the names of those written or removed."""
+    """Bring the pages below `folder` up to date; gives back the names of those written or removed."""
     changed = not_current(folder)
-    folder.mkdir(exist_ok=True)
+    (folder / "rules").mkdir(exist_ok=True)
     wanted = pages()
     for name in changed:
         if name in wanted:
@@ -78,14 +112,13 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
-    folder = DOCS / "rules"
     if arguments:
-        stale = not_current(folder)
+        stale = not_current(DOCS)
         for name in stale:
-            print(f"docs/rules/{name} is not current: python docs/generate.py")
+            print(f"docs/{name} is not current: python docs/generate.py")
         return 1 if stale else 0
-    for name in write(folder):
-        print(f"docs/rules/{name}")
+    for name in write(DOCS):
+        print(f"docs/{name}")
     return 0
 
 

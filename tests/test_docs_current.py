@@ -45,13 +45,14 @@ def test_generated_pages_are_current() -> None:
 
 
 def test_what_is_not_current_is_named_and_mended(generate: ModuleType, tmp_path: Path) -> None:
-    assert len(generate.write(tmp_path)) == len(RULES) + 1
-    (tmp_path / "TFG201.md").write_text("old\n")
-    (tmp_path / "TFG000.md").write_text("a code that is gone\n")
-    (tmp_path / "index.md").unlink()
+    assert len(generate.write(tmp_path)) == len(RULES) + 2
+    (tmp_path / "rules/TFG201.md").write_text("old\n")
+    (tmp_path / "rules/TFG000.md").write_text("a code that is gone\n")
+    (tmp_path / "rules/index.md").unlink()
+    stale = ["rules/TFG000.md", "rules/TFG201.md", "rules/index.md"]
 
-    assert generate.not_current(tmp_path) == ["TFG000.md", "TFG201.md", "index.md"]
-    assert generate.write(tmp_path) == ["TFG000.md", "TFG201.md", "index.md"]
+    assert generate.not_current(tmp_path) == stale
+    assert generate.write(tmp_path) == stale
     assert generate.not_current(tmp_path) == []
 
 

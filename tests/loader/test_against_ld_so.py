@@ -13,15 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loader import (
-    cases_candidates,
-    cases_file,
-    cases_loaded,
-    cases_process,
-    cases_search,
-    cases_symbols,
-    cases_versions,
-)
+from tests.loader.cases import CASES
 from tests.loader.forest import plant
 from tests.loader.scene import ANY, LOADS, Case, Scene, Unavailable
 from tests.support.build import COMMAND, Compiler
@@ -32,16 +24,6 @@ pytestmark = pytest.mark.skipif(not is_glibc_x86_64() or not COMMAND, reason="ne
 
 FORESTS = int(os.environ.get("TFGUARD_TEST_FORESTS", "150"))
 FIRST_SEED = int(os.environ.get("TFGUARD_TEST_FIRST_SEED", "0"))
-
-CASES: tuple[Case, ...] = (
-    *cases_file.CASES,
-    *cases_candidates.CASES,
-    *cases_search.CASES,
-    *cases_loaded.CASES,
-    *cases_versions.CASES,
-    *cases_symbols.CASES,
-    *cases_process.CASES,
-)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,24 @@
+"""All named cases of the comparison with the real loader."""
+
+from __future__ import annotations
+
+from tests.loader import (
+    cases_candidates,
+    cases_file,
+    cases_loaded,
+    cases_process,
+    cases_search,
+    cases_symbols,
+    cases_versions,
+)
+from tests.loader.scene import Case
+
+CASES: tuple[Case, ...] = (
+    *cases_file.CASES,
+    *cases_candidates.CASES,
+    *cases_search.CASES,
+    *cases_loaded.CASES,
+    *cases_versions.CASES,
+    *cases_symbols.CASES,
+    *cases_process.CASES,
+)
