@@ -16,6 +16,7 @@ NEWEST_2.15 := 11
 
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+LAB_ARGS ?=
 
 # set up once, and again where one of these two files has changed
 VENV_READY := .venv/.ready-venv
@@ -26,7 +27,7 @@ INPUTS := pyproject.toml Makefile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types test-slow bench docs clean tensorflow-2.18 tensorflow-2.15
+.PHONY: help venv demo test lint types test-slow lab bench docs clean tensorflow-2.18 tensorflow-2.15
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +52,9 @@ test-slow: $(TEST_READY) tensorflow-2.18 tensorflow-2.15  ## the slow tests, wit
 	if [ -e .venv-2.15/.ready ]; then export TFGUARD_TEST_TF_2_15="$(CURDIR)/.venv-2.15/bin/python"; fi; \
 	$(PY) -m pytest -m slow $(PYTEST_ARGS)
 
+lab: $(TEST_READY)  ## random forests of libraries in other worlds (Debian 11 to unstable), as root; builds what is missing
+	$(PY) -m tests.oracle.lab $(LAB_ARGS)
+
 bench: $(BENCH_READY)  ## tfguard beside ldd, libtree, lddtree, auditwheel, LIEF
 	@$(PY) benchmarks/run.py $(BENCH_ARGS)
 
@@ -58,7 +62,7 @@ docs: $(DEMO_READY)  ## write the generated pages anew
 	@$(PY) docs/generate.py
 
 clean:  ## remove all that was made here: environments, caches, built files
-	rm -rf .venv .venv-2.18 .venv-2.15 demo/build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-2.18 .venv-2.15 demo/build build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make_venv,PYTHON,DIRECTORY)

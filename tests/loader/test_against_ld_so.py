@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.loader.cases import CASES
-from tests.loader.forest import plant
 from tests.loader.scene import ANY, LOADS, Case, Scene, Unavailable
+from tests.oracle.forest import grow, lay_out
 from tests.support.build import COMMAND, Compiler
 from tests.support.here import is_glibc_x86_64
 from tests.support.real_loader import Answer, Load, ask
@@ -72,7 +72,7 @@ def test_same_answer(case: Case, answers: dict[str, Answer | str]) -> None:
 def test_forests(batch: int, tmp_path: Path) -> None:
     """Random sets of libraries: TFGUARD_TEST_FORESTS says how many, TFGUARD_TEST_FIRST_SEED where to begin."""
     seeds = range(FIRST_SEED + batch, FIRST_SEED + min(batch + 50, FORESTS))
-    loads = [plant(seed, tmp_path / str(seed)) for seed in seeds]
+    loads = [lay_out(grow(seed, str(root := tmp_path / str(seed))), root) for seed in seeds]
     with ThreadPoolExecutor(2) as pool:
         answers = [answer for part in pool.map(ask, (loads[:25], loads[25:])) for answer in part]
 

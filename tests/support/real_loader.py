@@ -205,3 +205,15 @@ def mapped_in_fork(
         return Reality(died=_death(os.waitstatus_to_exitcode(status), stderr), stderr=stderr)
     message, mapped = json.loads(told)
     return Reality(mapped=tuple(mapped), message=message, stderr=stderr)
+
+
+def verdict_of(was: Reality) -> str:
+    """How a load ended, without names: "loads", the loader's words behind the last colon, what killed the process."""
+    if was.loads:
+        return "loads"
+    if was.message is None:
+        return str(was.died)
+    for words in ("undefined symbol", "version not found"):
+        if all(word in was.message for word in words.split()):
+            return words
+    return was.message.split(": ", 1)[-1]

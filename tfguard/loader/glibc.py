@@ -11,6 +11,7 @@ from tfguard.binary.ldcache import read_cache
 from tfguard.host import Host
 from tfguard.image import Image, machine_name
 from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_mapping, refused_truncation, with_errno
+from tfguard.loader.glibc_order import relocation_order
 from tfguard.loader.glibc_properties import refused_properties
 from tfguard.loader.glibc_search import STEPS, Directories, Query, expand_tokens, search, try_candidate
 from tfguard.loader.glibc_versions import refused_versions
@@ -205,6 +206,7 @@ class _Load:
             head, refusal, outcome = try_candidate(path, self.host)
             attempts: tuple[Attempt, ...] = (Attempt("path", path, outcome, refusal.text or "" if refusal else ""),)
             number = head.errno or errno.ENOENT
+            process.directories.opened(0 if outcome in (TAKEN, STOPPED) else number)
             found, stopped, other_class = (
                 head if outcome is TAKEN else None,
                 refusal if outcome is STOPPED else None,
@@ -321,7 +323,7 @@ class _Load:
         return any(link.image is not None and link.image.size < link.image.load_end for link in self.new)
 
     def _relocate(self, root: LinkMap, *, symbols: bool) -> None:
-        order = relocation_order(self.scope) if symbols or self._is_short() else []
+        order = relocation_order(self.new, self.scope, self.host) if symbols or self._is_short() else []
         for link in order:
             if link.new and link.image is not None:
                 refusal = refused_truncation(link.image, self.host, stage="relocate")
@@ -338,33 +340,3 @@ class _Load:
 _UNREADABLE = Refusal(
     "damaged", "G-44", None, signal="SIGSEGV", certain=False, detail="its dynamic section cannot be read"
 )
-
-
-def relocation_order(scope: list[LinkMap]) -> list[LinkMap]:
-    """The order in which ld.so relocates the objects of one dlopen: dependencies before dependents (G-135).
-
-    The depth-first sort of glibc 2.35 and later: post-order over DT_NEEDED, started from the last object of the
-    breadth-first list. The opened object has no dependencies on record yet while this is done, and is put last.
-    """
-    if not scope:
-        return []
-    root = scope[0]
-    placed: list[LinkMap] = []
-    seen = {id(root)}
-    for start in reversed(scope):
-        if id(start) in seen:
-            continue
-        seen.add(id(start))
-        stack = [(start, iter(start.dependencies or ()))]
-        while stack:
-            link, rest = stack[-1]
-            for child in rest:
-                if id(child) not in seen:
-                    seen.add(id(child))
-                    stack.append((child, iter(child.dependencies or ())))
-                    break
-            else:
-                placed.append(link)
-                stack.pop()
-    placed.append(root)
-    return placed

@@ -6,6 +6,7 @@ Every step gives lists of directories (or whole paths, for the cache); `search` 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
 import stat
@@ -182,10 +183,21 @@ class Found(NamedTuple):
 
 
 class Directories:
-    """Which directories exist, remembered as the loader does for absolute ones (G-72, G-73)."""
+    """Which directories exist, remembered as the loader does for absolute ones (G-72, G-73).
+
+    `errno` is the number that the last opening of a file left, `missing` the directories that were found missing
+    since then: what a message ends with where nothing could be opened at all.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, ...] | None] = {}
+        self.errno = 0
+        self.missing: list[str] = []
+
+    def opened(self, number: int) -> None:
+        """Note how the opening of a file went."""
+        self.errno = number
+        self.missing.clear()
 
     def subdirectories(self, directory: str, below: tuple[str, ...]) -> tuple[str, ...] | None:
         """`directory` and those of its hwcap subdirectories that exist, in the order tried; None where none does.
@@ -207,6 +219,8 @@ class Directories:
         if not directory.startswith("/"):
             return tuple(found) or (directory,)
         result = self._known[directory] = tuple(found) or None
+        if result is None:
+            self.missing.append(directory)
         return result
 
     @staticmethod
@@ -225,7 +239,6 @@ def search(query: Query, directories: Directories) -> Found:
     """Try every place for a bare name, in order, until one is taken or a bad file ends the search (G-65)."""
     attempts: list[Attempt] = []
     other_class = False
-    last_errno = 0
     for step in STEPS:
         name = step.__name__
         for place in step(query):
@@ -235,7 +248,6 @@ def search(query: Query, directories: Directories) -> Found:
                 else:
                     existing = directories.subdirectories(entry, query.host.hwcap_subdirectories)
                     if existing is None:
-                        last_errno = errno.ENOENT
                         attempts.append(Attempt(name, entry, NO_DIRECTORY))
                         continue
                     candidates = tuple([_joined(one, query.name) for one in existing])
@@ -244,13 +256,23 @@ def search(query: Query, directories: Directories) -> Found:
                     head, refusal, outcome = try_candidate(candidate, query.host)
                     attempts.append(Attempt(name, candidate, outcome, _detail(head, refusal)))
                     if outcome is TAKEN or outcome is STOPPED:
+                        directories.opened(0)
                         return Found(head, refusal, other_class, 0, tuple(attempts))
                     other_class = other_class or outcome is WRONG_CLASS
-                    last_errno = head.errno or errno.ENOENT
+                    directories.opened(head.errno or errno.ENOENT)
                     list_ends = outcome is LIST_ENDS  # the directory itself, tried last, decides
                 if list_ends:
                     break
-    return Found(None, None, other_class, errno.ENOENT if last_errno else 0, tuple(attempts))
+    if set(directories.missing) - _searched_at_start(query):
+        directories.opened(errno.ENOENT)
+    return Found(None, None, other_class, directories.errno, tuple(attempts))
+
+
+def _searched_at_start(query: Query) -> set[str]:
+    """The directories that the loader looked into for what the program itself needs: known to be missing (G-73)."""
+    own = query._replace(requirer=query.main)
+    places = itertools.chain(rpath(own), ld_library_path(own), runpath(own))
+    return {entry for place in places for entry in place.entries}
 
 
 def _detail(head: Head, refusal: Refusal | None) -> str:

@@ -29,16 +29,24 @@ def unresolved(process: Process, order: list[LinkMap], scope: list[LinkMap]) -> 
         table = process.table(link)
         if table is None:
             continue
-        if (failure := _refused_provider(process, link, table, scope)) is not None:
-            return failure
+        found = [_refused_provider(process, link, table, scope)]
         open_references = _still_open(process, link, table, everyone, members)
         if open_references:
-            failure = _confirm(process, link, table, open_references, everyone)
-            if failure is not None:
-                return failure
+            found.append(_confirm(process, link, table, open_references, everyone))
+        if (failure := _first_of(found, table)) is not None:
+            return failure
         if (failure := refused_static_tls(link, process.host, table)) is not None:
             return failure
     return None
+
+
+def _first_of(found: list[Failure | None], table: SymbolTable) -> Failure | None:
+    """The failure whose relocation the loader comes to first (G-135)."""
+    failures = [failure for failure in found if failure is not None]
+    if len(failures) < 2:
+        return failures[0] if failures else None
+    by_position = {failure.references[0].position: failure for failure in reversed(failures)}
+    return next((by_position[index] for index in table.relocated_symbols() if index in by_position), failures[0])
 
 
 def _providers(process: Process, scope: list[LinkMap]) -> list[LinkMap]:
@@ -95,32 +103,39 @@ def _refused_provider(process: Process, link: LinkMap, table: SymbolTable, scope
     """The assertion of glibc up to 2.40 on a versioned reference into a file without any version table (G-124)."""
     if "asserts-version-table" not in process.host.features:
         return None
-    for need in table.versions.needs:
-        provider = process.loaded_as(need.file)
-        provided = process.table(provider) if provider is not None else None
-        if provider is None or provided is None or provided.versions.has_table:
+    asserting = {
+        need.file: provider
+        for need in table.versions.needs
+        if (provider := process.loaded_as(need.file)) is not None
+        and (provided := process.table(provider)) is not None
+        and not provided.versions.has_table
+    }
+    if not asserting:
+        return None
+    references = {one.position: one for one in table.references(weak=True)}
+    for position in table.relocated_symbols():
+        reference = references.pop(position, None)
+        if reference is None or reference.need is None or reference.need.file not in asserting:
             continue
-        relocated = frozenset(table.relocated_symbols())
-        for reference in table.references(weak=True):
-            if reference.need is None or reference.need.file != need.file or reference.position not in relocated:
-                continue
-            if not provided.find((reference.name,))[reference.name]:
-                continue
-            if _met_before(process, provider, reference, scope):
-                continue
-            return Failure(
-                kind="version-table",
-                rule="G-124",
-                message=None,
-                path=provider.path,
-                name=need.file,
-                requirer=link.path,
-                signal="exit 127",
-                detail=f"{need.file} has no version table and should define version {need.version}",
-                needs=(need,),
-                references=(reference,),
-                provider=provider.path,
-            )
+        provider = asserting[reference.need.file]
+        provided = process.table(provider)
+        if provided is None or not provided.find((reference.name,))[reference.name]:
+            continue
+        if _met_before(process, provider, reference, scope):
+            continue
+        return Failure(
+            kind="version-table",
+            rule="G-124",
+            message=None,
+            path=provider.path,
+            name=reference.need.file,
+            requirer=link.path,
+            signal="exit 127",
+            detail=f"{reference.need.file} has no version table and should define version {reference.need.version}",
+            needs=(reference.need,),
+            references=(reference,),
+            provider=provider.path,
+        )
     return None
 
 

@@ -1,0 +1,242 @@
+"""Asks the loader of a world and tfguard the same questions, from a process that has the world's tree as its root.
+
+tfguard itself is not installed there, and a Python that it needs may not be either: this process loads what it needs
+first, and changes its root then. The world's own loader works in another process, a small C program.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from tests.oracle.worlds import PLACE, Unavailable, World
+from tests.support.real_loader import Answer, Load, Prediction, Reality
+from tfguard import live_host
+from tfguard.binary import elf, holes, ldcache, relocations, symbols, versions
+from tfguard.host import Host, LoadedImage
+from tfguard.image import EM_AARCH64, EM_X86_64, Image
+from tfguard.loader import glibc, glibc_symbols, glibc_tls
+from tfguard.loader.trace import Trace
+
+# What the prediction imports only when it needs it must be there before the root is another.
+_NEEDED_LATER = (holes, ldcache, relocations, symbols, glibc_symbols, glibc_tls)
+
+_CLONE_NEWNS = 0x20000
+_MS_REC, _MS_PRIVATE, _MS_BIND = 0x4000, 0x40000, 0x1000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_ATOMICS = 1 << 8
+
+
+def enter(world: World) -> None:
+    """Make the world's tree the root of this process, with /proc and an empty file system for forests.
+
+    There is no way back: call it in a fork. The mounts are seen by this process and its children alone.
+    """
+    tree = os.fsencode(world.tree)
+    place = tree + os.fsencode(PLACE)
+    os.makedirs(place, exist_ok=True)
+    if _LIBC.unshare(_CLONE_NEWNS):
+        raise Unavailable(f"no mounts of its own for a process: {os.strerror(ctypes.get_errno())}")
+    for source, target, kind, flags in (
+        (b"none", b"/", None, _MS_REC | _MS_PRIVATE),
+        (b"/proc", tree + b"/proc", None, _MS_BIND | _MS_REC),
+        (b"/dev", tree + b"/dev", None, _MS_BIND | _MS_REC),
+        (b"tmpfs", place, b"tmpfs", 0),
+    ):
+        if _LIBC.mount(source, target, kind, flags, b"mode=755" if kind else None):
+            raise Unavailable(f"mount of {target!r}: {os.strerror(ctypes.get_errno())}")
+    os.chroot(tree)
+    os.chdir("/")
+
+
+class Told(NamedTuple):
+    """What the program said: of itself, of the objects loaded at start and then, and how each load went."""
+
+    version: tuple[int, int]
+    page_size: int
+    hwcap: int
+    platform: str
+    secure: bool
+    started_with: tuple[str, ...]
+    trouble: str | None
+    loads: tuple[Reality, ...]
+
+
+def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
+    """The prediction and what happened, for each load; a text where the question could not be asked."""
+    environment = {name: value for name, value in load.environment.items() if name.startswith(("LD_", "GLIBC_"))}
+    told = _run(world, load, program, environment)
+    if isinstance(told, str):
+        return told
+    if told.trouble is not None:
+        return f"before any question: {told.trouble}"
+    host = _host(world, told, program, environment, load.cwd or "/")
+    predictions = _predict(host, load)
+    if isinstance(predictions, str):
+        return predictions
+    return Answer(pairs=tuple(zip(predictions, told.loads, strict=False)), seconds=0)
+
+
+def _run(world: World, load: Load, program: str, environment: dict[str, str]) -> Told | str:
+    words = [*world.emulator, f"/{program}", load.cwd or "", "" if load.user is None else str(load.user)]
+    words += [str(load.patience), str(len(load.before))]
+    for name, mode in (*load.before, *load.names):
+        words += [str(mode), name]
+    reader, writer = os.pipe()
+    child = os.posix_spawn(
+        words[0],
+        words,
+        environment,
+        file_actions=(
+            (os.POSIX_SPAWN_DUP2, writer, 3),
+            (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
+        ),
+    )
+    os.close(writer)
+    parts: list[bytes] = []
+    while part := os.read(reader, 1 << 16):
+        parts.append(part)
+    os.close(reader)
+    _, status = os.waitpid(child, 0)
+    ended = os.waitstatus_to_exitcode(status)
+    said = [(one[:1].decode(), os.fsdecode(one[1:])) for one in b"".join(parts).split(b"\0")[:-1]]
+    return _told(said, len(load.names), ended)
+
+
+def _told(said: list[tuple[str, str]], asked: int, ended: int) -> Told | str:
+    facts = {kind: text for kind, text in said if kind in "VSHLXT"}
+    lists: list[list[str]] = []
+    loads: list[Reality] = []
+    for kind, text in said:
+        if kind == "R":
+            lists.append([])
+        elif kind == "N":
+            lists[-1].append(text)
+        elif kind in "EO":
+            loads.append(Reality(message=text if kind == "E" else None))
+        elif kind == "M":
+            loads[-1] = Reality(mapped=(*loads[-1].mapped, text), message=loads[-1].message)
+    if not lists:
+        return f"the program did not start: it ended with {ended}"
+    if "T" not in facts and len(lists) < 2:
+        return f"what should have been loaded before ended the program with {ended}"
+    if "T" not in facts and len(loads) < asked:
+        loads.append(Reality(died=_death(ended)))
+    return Told(
+        version=_numbers(facts.get("V", "0.0")),
+        page_size=int(facts["S"]),
+        hwcap=int(facts["H"]),
+        platform=facts["L"],
+        secure=facts["X"] != "0",
+        started_with=tuple(lists[0]),
+        trouble=facts.get("T"),
+        loads=tuple(loads),
+    )
+
+
+def _numbers(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _death(status: int) -> str:
+    if status == -signal.SIGALRM:
+        return "waits for ever"
+    return signal.Signals(-status).name if status < 0 else f"exit {status}"
+
+
+def _host(world: World, told: Told, program: str, environment: dict[str, str], cwd: str) -> Host:
+    """The process of the program as it stood after its start."""
+    loader = next(path for path in told.started_with if os.path.basename(path).startswith("ld-linux"))
+    features, system_directories = live_host._loader_file(loader)
+    images = [(path, elf.look_at(path or f"/{program}").content) for path in told.started_with]
+    main = images[0][1]
+    assert isinstance(main, Image)
+    machine = main.machine
+    flags, intel = live_host._cpu()
+    if machine == EM_X86_64:
+        platform = live_host._platform_token(machine, flags, intel)
+        legacy = live_host._legacy_hwcaps(machine, flags, intel)
+    else:
+        platform = told.platform
+        legacy = ("atomics",) if machine == EM_AARCH64 and told.hwcap & _ATOMICS else ()
+    return Host(
+        version=told.version,
+        features=features,
+        elf_class=main.elf_class,
+        machine=machine,
+        page_size=told.page_size,
+        executable=f"/{program}",
+        loaded=tuple(
+            LoadedImage(path, image if isinstance(image, Image) else None, startup=True) for path, image in images
+        ),
+        environment=environment,
+        secure=told.secure,
+        cwd=cwd,
+        system_directories=system_directories,
+        lib_token=live_host._lib_token(system_directories),
+        platform_token=platform,
+        legacy_hwcaps=legacy,
+        isa_level=live_host._isa_level(flags) if machine == EM_X86_64 else 0,
+        intel=intel,
+    )
+
+
+def _predict(host: Host, load: Load) -> list[Prediction] | str:
+    """tfguard's story of the loads, those before the question included."""
+    versions._known.clear()  # a file of the last question may have had the same number, size and time
+    os.chdir(host.cwd)
+    found: list[Prediction] = []
+    with _as_user(load.user, after=len(load.before)) as play, glibc.Process(host) as process:
+        for position, (name, mode) in enumerate((*load.before, *load.names)):
+            play(position)
+            trace = process.dlopen(name, make_global=bool(mode & os.RTLD_GLOBAL))
+            found.append(_prediction(trace))
+    os.chdir("/")
+    for position, one in enumerate(found[: len(load.before)]):
+        if not one.loads:
+            return f"load {position + 1} before the question went well, tfguard says {one}"
+    return found[len(load.before) :]
+
+
+@contextmanager
+def _as_user(user: int | None, *, after: int) -> Iterator[_Switch]:
+    switch = _Switch(user, after)
+    try:
+        yield switch
+    finally:
+        switch.back()
+
+
+class _Switch:
+    """Becomes another effective user at the load with a number, and root again at the end."""
+
+    def __init__(self, user: int | None, after: int) -> None:
+        self.user, self.after = user, after
+
+    def __call__(self, position: int) -> None:
+        if self.user is not None and position == self.after:
+            os.setegid(self.user)
+            os.seteuid(self.user)
+
+    def back(self) -> None:
+        if self.user is not None:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+def _prediction(trace: Trace) -> Prediction:
+    failure = trace.failure
+    return Prediction(
+        images=tuple(image.path for image in trace.images),
+        rule=failure.rule if failure is not None else None,
+        message=failure.message if failure is not None else None,
+        signal=failure.signal if failure is not None else None,
+        certain=failure.certain if failure is not None else True,
+        detail=failure.detail if failure is not None else "",
+    )

@@ -1,0 +1,200 @@
+"""Random forests in a world: how many of them tfguard foretells as its loader answers; a disagreement is shrunk.
+
+python -m tests.oracle.lab                                    every world, the numbers that the project promises
+python -m tests.oracle.lab --world debian-12 --forests 500 --first-seed 1000
+python -m tests.oracle.lab --world debian-12 --seed 1234      one forest, what was said and what happened
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import shutil
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.oracle.forest import Forest, grow, lay_out
+from tests.oracle.inside import ask, enter
+from tests.oracle.shrink import shrink
+from tests.oracle.worlds import GROWN, PROGRAMS, WORLDS, Unavailable, World, build
+from tests.support.real_loader import Answer, verdict_of
+
+_ROOT = Path(GROWN)
+_SHRUNK = 3
+PROMISED = {(2, 36): 10_000}
+PROMISED_ELSEWHERE = 2_000
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run over some seeds showed: which differ and in what, how loads ended, what was not asked."""
+
+    asked: int = 0
+    loads: int = 0
+    differ: dict[int, str] = field(default_factory=dict)
+    uncertain: dict[int, str] = field(default_factory=dict)
+    ends: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    shrunk: dict[int, str] = field(default_factory=dict)
+
+    def __iadd__(self, other: Result) -> Result:
+        self.asked += other.asked
+        self.loads += other.loads
+        self.differ |= other.differ
+        self.uncertain |= other.uncertain
+        self.ends += other.ends
+        self.left_out += other.left_out
+        self.shrunk |= other.shrunk
+        return self
+
+
+def ask_forest(world: World, forest: Forest) -> Answer | str:
+    """Lay a forest out in the world that this process has entered, and ask about it."""
+    shutil.rmtree(_ROOT, ignore_errors=True)
+    _ROOT.mkdir(mode=0o755)
+    load = lay_out(forest, _ROOT)
+    return ask(world, load, forest.program)
+
+
+def grown(seed: int) -> Forest:
+    """The forest of a seed in any world."""
+    return grow(seed, str(_ROOT), programs=tuple(PROGRAMS), whole_process=True)
+
+
+def run(world: World, seeds: range, *, shrinks: int = _SHRUNK) -> Result:
+    """Ask about the forests of these seeds, in a process of its own that enters the world."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        status = 1
+        try:
+            enter(world)
+            result = _run_inside(world, seeds, shrinks)
+            with os.fdopen(writer, "wb") as out:
+                pickle.dump(result, out)
+            status = 0
+        except Unavailable as reason:
+            with os.fdopen(writer, "wb") as out:
+                pickle.dump(reason, out)
+            status = 0
+        finally:
+            if status:
+                import traceback
+
+                traceback.print_exc()
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status or not told:
+        raise RuntimeError(f"the process in {world.name} ended with {os.waitstatus_to_exitcode(status)}")
+    result = pickle.loads(told)
+    if isinstance(result, Unavailable):
+        raise result
+    assert isinstance(result, Result)
+    return result
+
+
+def _run_inside(world: World, seeds: range, shrinks: int) -> Result:
+    result = Result()
+    for seed in seeds:
+        forest = grown(seed)
+        answer = ask_forest(world, forest)
+        if isinstance(answer, str):
+            result.left_out[answer.partition(":")[0]] += 1
+            continue
+        result.asked += 1
+        result.loads += len(answer.pairs)
+        for _, was in answer.pairs:
+            result.ends[verdict_of(was)] += 1
+        if answer.disagreement is None:
+            continue
+        if not all(said.certain for said, _ in answer.pairs):
+            result.uncertain[seed] = answer.disagreement
+            continue
+        result.differ[seed] = answer.disagreement
+        if len(result.shrunk) < shrinks:
+            small = shrink(forest, lambda one: _is_wrong(ask_forest(world, one)))
+            result.shrunk[seed] = f"{_shown(small)}\n{_words(ask_forest(world, small))}"
+    return result
+
+
+def _is_wrong(answer: Answer | str) -> bool:
+    if isinstance(answer, str):
+        return False
+    return answer.disagreement is not None and all(said.certain for said, _ in answer.pairs)
+
+
+def _words(answer: Answer | str) -> str:
+    return answer if isinstance(answer, str) else str(answer.disagreement)
+
+
+def _shown(forest: Forest) -> str:
+    plants = "\n".join(f"  {_fields(plant)}" for plant in forest.plants)
+    rest = f"loads={forest.loads} before={forest.before} cwd={forest.cwd!r} environment={dict(forest.environment)}"
+    return f"{rest} user={forest.user} program={forest.program}\n{plants}"
+
+
+def _fields(value: object) -> str:
+    """The fields of a dataclass that are not as they are by default."""
+    shown = []
+    for name, one in type(value).__dataclass_fields__.items():  # type: ignore[attr-defined]  # only dataclasses come
+        now = getattr(value, name)
+        if now != one.default and now not in (None, (), {}):
+            shown.append(f"{name}={_fields(now) if hasattr(now, '__dataclass_fields__') else now!r}")
+    return f"{type(value).__name__}({', '.join(shown)})"
+
+
+def tell(world: World, result: Result, seconds: float, seeds: range) -> None:
+    """Print what a run showed."""
+    ends = ", ".join(f"{count} {end}" for end, count in result.ends.most_common())
+    print(f"{world.name} (glibc {world.glibc[0]}.{world.glibc[1]}): seeds {seeds.start} to {seeds.stop - 1}, "
+          f"{result.asked} forests, {result.loads} loads: {ends}")  # fmt: skip
+    for reason, count in result.left_out.items():
+        print(f"  left out: {count} where {reason}")
+    print(f"  {len(result.differ)} disagree, {len(result.uncertain)} differ where tfguard says it is not certain; "
+          f"{seconds:.0f} s")  # fmt: skip
+    for seed, words in result.differ.items():
+        print(f"  seed {seed}: {words}")
+        if seed in result.shrunk:
+            print(f"  shrunk to: {result.shrunk[seed]}")
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the command line says; the exit status is 1 where anything disagreed."""
+    parser = argparse.ArgumentParser(description="Asks real loaders and tfguard about random sets of libraries.")
+    parser.add_argument("--world", choices=[world.name for world in WORLDS], action="append")
+    parser.add_argument("--forests", type=int)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="this one alone")
+    chosen = parser.parse_args(arguments)
+    wrong = False
+    for world in WORLDS:
+        if chosen.world and world.name not in chosen.world:
+            continue
+        count = chosen.forests or PROMISED.get(world.glibc, PROMISED_ELSEWHERE)
+        seeds = range(chosen.first_seed, chosen.first_seed + count)
+        if chosen.seed is not None:
+            seeds = range(chosen.seed, chosen.seed + 1)
+        try:
+            build(world)
+            begin = time.monotonic()
+            result = run(world, seeds)
+        except Unavailable as reason:
+            print(f"{world.name}: left out, {reason}")
+            continue
+        tell(world, result, time.monotonic() - begin, seeds)
+        for seed, words in result.uncertain.items() if chosen.seed is not None else ():
+            print(f"  seed {seed} differs and tfguard is not certain: {words}")
+        wrong = wrong or bool(result.differ)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

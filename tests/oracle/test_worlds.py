@@ -1,0 +1,59 @@
+"""The worlds that are built on this machine: random forests in each, and the shrinking of one that differs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from tests.oracle.forest import Forest, Plant, grow
+from tests.oracle.lab import run
+from tests.oracle.shrink import shrink
+from tests.oracle.worlds import WORLDS, Unavailable, World
+from tests.support.elf_writer import Library
+
+FORESTS = int(os.environ.get("TFGUARD_TEST_WORLD_FORESTS", "300"))
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+def test_forests(world: World) -> None:
+    """No verdict, message, file or order differs; `make lab` builds the worlds and asks about many more."""
+    if not world.is_built:
+        pytest.skip("not built: make lab")
+    try:
+        result = run(world, range(FORESTS))
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+    assert not result.differ, "\n".join(
+        f"python -m tests.oracle.lab --world {world.name} --seed {seed}\n{result.shrunk.get(seed, words)}"
+        for seed, words in result.differ.items()
+    )
+    assert result.asked > 0.9 * FORESTS
+    assert result.ends["loads"] > 0.2 * result.loads
+    assert len(result.ends) > 12
+
+
+def test_a_seed_gives_one_forest() -> None:
+    assert grow(7, "/r") == grow(7, "/r")
+    assert grow(7, "/r") != grow(8, "/r")
+
+
+def test_shrinking_keeps_what_matters() -> None:
+    """Of a forest that is wrong because one library needs another, these two and one load are left."""
+    forest = grow(5, "/r")
+    first, second = forest.plants[0].path, forest.plants[-1].path
+    bad = Plant(path="d0/libbad.so", library=Library(soname="libbad.so", needed=("a", "b", "c"), rpath="x:y"))
+    forest = replace(forest, plants=(*forest.plants, bad), environment={"LD_LIBRARY_PATH": "/a:/b;/c"})
+
+    def is_wrong(one: Forest) -> bool:
+        needs_b = any(plant.library is not None and "b" in plant.library.needed for plant in one.plants)
+        return needs_b and "/b" in one.environment.get("LD_LIBRARY_PATH", "")
+
+    small = shrink(forest, is_wrong)
+
+    assert small.plants == (Plant(path="d0/libbad.so", library=Library(needed=("b",))),)
+    assert len(small.loads) == 1
+    assert (small.environment, small.before, small.cwd) == ({"LD_LIBRARY_PATH": "/b"}, (), "")
+    assert {first, second} <= {plant.path for plant in forest.plants}
