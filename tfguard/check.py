@@ -98,7 +98,9 @@ def _check_library(
         if imported is not None and trace.failure is not None and trace.failure.kind in ("missing", "symbol"):
             imported.play_rest()
             trace = process.dlopen(target, caller=_caller(process, is_op=kind == "op library"))
-        findings = _judge(process, trace, package=package, is_op=kind == "op library")
+        is_op = kind == "op library"
+        stands = _judge_conditions(process, target, [trace], package, sure=True, runs=False, is_op=is_op)
+        findings = (*stands, *_judge(process, trace, package=package, is_op=is_op))
     return _report(target, host, kind, findings=findings, traces=(trace,), ignore=ignore, skipped=tuple(skipped))
 
 
@@ -114,6 +116,7 @@ class _Plays:
 def _play(package: Package, natives: list[Native], host: Host, *, name: str, symbols: bool) -> _Plays:
     plays = _Plays(symbols=symbols)
     traces: list[Trace] = []
+    measured: list[Trace] = []
     findings: dict[tuple[str, str], Finding] = {}
     reached = _Certainty(package, name)
     pending = list(natives)
@@ -134,6 +137,8 @@ def _play(package: Package, natives: list[Native], host: Host, *, name: str, sym
                 pending.append(native)
                 continue
             traces.append(trace)
+            if native.certain:
+                measured.append(trace)
             if trace.failure is None and not _is_short(trace):
                 continue
             fatal = native.certain or reached.certain(native, trace)
@@ -148,9 +153,24 @@ def _play(package: Package, natives: list[Native], host: Host, *, name: str, sym
                 if known is None or (known.severity == "warning" and finding.severity == "error"):
                     findings[key] = finding
                 ends = ends or finding.severity == "error"
+        stands = _judge_conditions(process, name, measured or traces, package, sure=bool(measured), runs=bool(measured))
     plays.traces = tuple(traces)
-    plays.findings = tuple(findings.values())
+    plays.findings = (*stands, *findings.values())
     return plays
+
+
+def _judge_conditions(
+    process: Process, target: str, traces: list[Trace], package: Package | None, *, sure: bool, runs: bool,
+    is_op: bool = False,
+) -> tuple[Finding, ...]:  # fmt: skip
+    """The findings about what stands against these loads beside their files."""
+    from tfguard.conditions import conditions
+
+    found: list[Finding] = []
+    for failure in conditions(process.host, traces, sure=sure, runs=runs):
+        trace = Trace(target=target, lookups=(), images=(), failure=failure)
+        found += _judge(process, trace, package=package, is_op=is_op)
+    return tuple(found)
 
 
 def _judge(

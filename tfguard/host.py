@@ -22,6 +22,35 @@ class LoadedImage(NamedTuple):
     startup: bool = False
 
 
+class Processor(NamedTuple):
+    """The processor as the programs of a process find it.
+
+    `features` by their names in /proc/cpuinfo ("avx", "avx2"), empty where they could not be found out. `emulator` is
+    what plays the processor ("QEMU", "Rosetta"), "" where nothing shows that one does; `below` is the machine
+    under it ("aarch64") where that is another one.
+    """
+
+    features: frozenset[str] = frozenset()
+    intel: bool = False
+    model: str = ""
+    emulator: str = ""
+    below: str = ""
+
+
+class Limits(NamedTuple):
+    """What the kernel allows the process.
+
+    `address_space` is the limit (RLIMIT_AS) and `address_space_used` what of it is used, in bytes; None where there is
+    no limit. `selinux` is "enforcing", "permissive", or "" where there is none; `selinux_allows` holds its booleans
+    that are on, of those about executing memory.
+    """
+
+    address_space: int | None = None
+    address_space_used: int = 0
+    selinux: str = ""
+    selinux_allows: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """Everything outside the file that decides a load (ld-so.md §2).
@@ -29,6 +58,7 @@ class Host:
     `environment` holds the loader's variables as they were at process start, `late_library_path` the
     LD_LIBRARY_PATH that `os.environ` shows now. `page_size` is in bytes, `isa_level` 1 to 4 on x86-64, else 0.
     `legacy_hwcaps` are the processor features that name directories up to glibc 2.36, lowest bit first (G-82).
+    `processor` and `limits` are what the loader does not look at, and a load may end of.
     `sees_global_symbol` asks the living process whether a name is in its global scope; None for a host that is
     not this process. `skipped` says in words what could not be found out.
     """
@@ -53,6 +83,8 @@ class Host:
     legacy_hwcaps: tuple[str, ...] = ("x86_64",)
     isa_level: int = 1
     intel: bool = False
+    processor: Processor = field(default_factory=Processor)
+    limits: Limits = field(default_factory=Limits)
     sees_global_symbol: Callable[[bytes], bool] | None = None
     skipped: tuple[str, ...] = ()
 

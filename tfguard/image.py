@@ -57,6 +57,7 @@ DT_VERNEEDNUM = 0x6FFFFFFF
 DT_AUXILIARY = 0x7FFFFFFD
 DT_FILTER = 0x7FFFFFFF
 
+DF_TEXTREL = 4
 DF_1_NODEFLIB = 0x800
 DF_1_NOOPEN = 0x40
 DF_1_PIE = 0x08000000
@@ -141,6 +142,17 @@ class Image(NamedTuple):
     def load_end(self) -> int:
         """The first file offset behind all PT_LOAD segments, in bytes."""
         return max((s.offset + s.filesz for s in self.segments if s.type == PT_LOAD), default=0)
+
+    @property
+    def span(self) -> int:
+        """How much address space the loader reserves for all PT_LOAD segments, in bytes, up to a page."""
+        loads = [s for s in self.segments if s.type == PT_LOAD]
+        return max((s.vaddr + s.memsz for s in loads), default=0) - min((s.vaddr for s in loads), default=0)
+
+    @property
+    def has_text_relocations(self) -> bool:
+        """DT_TEXTREL, or DF_TEXTREL in DT_FLAGS: the loader writes into code."""
+        return DT_TEXTREL in self.dynamic or bool(self.dynamic.get(DT_FLAGS, 0) & DF_TEXTREL)
 
     def offset_of(self, vaddr: int) -> int | None:
         """The file offset of a virtual address, or None where no PT_LOAD maps file bytes there."""

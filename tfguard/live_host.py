@@ -11,6 +11,8 @@ from typing import NamedTuple
 from tfguard.binary.elf import look_at
 from tfguard.host import Host, LoadedImage
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
+from tfguard.limits import look_at_limits
+from tfguard.processor import look_at_processor
 
 _TOKEN_PLATFORMS = {EM_X86_64: "x86_64", EM_AARCH64: "aarch64"}
 
@@ -60,7 +62,8 @@ def this_host() -> Host:
     if not isinstance(program, Image):
         skipped.append("the headers of the running program could not be read")
     machine = program.machine if isinstance(program, Image) else EM_X86_64
-    flags, intel = _cpu()
+    processor = look_at_processor(machine)
+    flags, intel = processor.features, processor.intel
     isa_level = _isa_level(flags) if machine == EM_X86_64 else 0
     return Host(
         loader=loader,
@@ -83,6 +86,8 @@ def this_host() -> Host:
         legacy_hwcaps=_legacy_hwcaps(machine, flags, intel),
         isa_level=isa_level,
         intel=intel,
+        processor=processor,
+        limits=look_at_limits(),
         sees_global_symbol=sees_global_symbol,
         skipped=tuple(skipped),
     )
@@ -227,14 +232,6 @@ def _lib_token(system_directories: tuple[str, ...]) -> str:
         if directory == "/lib64":
             return "lib64"
     return "lib"
-
-
-def _cpu() -> tuple[frozenset[str], bool]:
-    text = _read_small("/proc/cpuinfo", 8192).decode("ascii", "replace")
-    for line in text.splitlines():
-        if line.startswith(("flags", "Features")):
-            return frozenset(line.partition(":")[2].split()), "GenuineIntel" in text
-    return frozenset(), False
 
 
 def _isa_level(flags: frozenset[str]) -> int:

@@ -284,6 +284,13 @@ def _host_dict(host: Host) -> dict[str, object]:
         "byte_order": "little" if host.little_endian else "big",
         "page_size": host.page_size,
         "isa_level": host.isa_level,
+        "processor": {
+            "model": host.processor.model,
+            "features": sorted(host.processor.features),
+            "emulator": host.processor.emulator,
+            "below": host.processor.below,
+        },
+        "limits": {"address_space": host.limits.address_space, "selinux": host.limits.selinux},
         "executable": host.executable,
         "environment": dict(sorted(host.environment.items())),
         "late_library_path": host.late_library_path,

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.support.real_loader import mapped_in_fork
 from tfguard.check import check_import, check_library
-from tfguard.host import Host
+from tfguard.host import Host, Limits, Processor
 from tfguard.live_host import this_host
 from tfguard.render import as_dict
 from tfguard.report import Report
@@ -26,6 +26,12 @@ def _host(changes: dict[str, object]) -> Host:
         values["features"] = host.features | set(values["features"])  # type: ignore[call-overload]  # a list of words
     if "version" in values:
         values["version"] = tuple(values["version"])  # type: ignore[arg-type]  # a list of two numbers
+    if "processor" in values:
+        told = values["processor"]
+        assert isinstance(told, dict)
+        values["processor"] = Processor(**(told | {"features": frozenset(told["features"])}))
+    if "limits" in values:
+        values["limits"] = Limits(**values["limits"])  # type: ignore[arg-type]  # an object of its fields
     return replace(host, **values)  # type: ignore[arg-type]  # each key is a field of Host
 
 

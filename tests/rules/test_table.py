@@ -19,12 +19,14 @@ from tfguard.rules.rule import Rule
 
 on_this_machine = pytest.mark.skipif(not is_glibc_x86_64(), reason="the cases are files for glibc on x86-64")
 
-# What the hundreds of a code say: a file and the machine, a needed library, its versions, its symbols, the guard.
+# What the hundreds of a code say: a file and the machine, a needed library, its versions, its symbols, the processor
+# and the process, the guard.
 FAMILIES = {
     "1": ("machine", "file", "content", "mapping"),
     "2": ("needed",),
     "3": ("version",),
     "5": ("symbol",),
+    "6": ("processor",),
     "9": ("guarding",),
 }
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tfguard.case import Case
 from tfguard.finding import Finding
-from tfguard.rules import content, file, guarding, machine, mapping, needed, symbol, version
+from tfguard.rules import content, file, guarding, machine, mapping, needed, processor, symbol, version
 from tfguard.rules.rule import Rule
 
-_FAMILIES = (machine, file, content, mapping, needed, version, symbol, guarding)
+_FAMILIES = (processor, machine, file, content, mapping, needed, version, symbol, guarding)
 
 CAUSES: tuple[Rule, ...] = tuple(one for family in _FAMILIES for one in family.RULES)
 WARNINGS: tuple[Rule, ...] = (*file.WARNINGS, *symbol.WARNINGS, *guarding.WARNINGS)

@@ -26,7 +26,10 @@ def noexec_mount(case: Case) -> Verdict | None:
     if not _is(case, "noexec"):
         return None
     mount = case.place.mount or "MOUNTPOINT"
-    if case.origin is not None:
+    if mount in ("/tmp", "/var/tmp", "/dev/shm"):
+        command = 'mkdir -p "$HOME/tmp" && TMPDIR="$HOME/tmp" python your_script.py'
+        move = Remedy("Have what unpacks it there use another folder for temporary files.", command)
+    elif case.origin is not None:
         move = Remedy("Install into an environment (python -m venv) on a file system that allows execution.")
     else:
         move = Remedy("Copy it to a folder on a file system that allows execution, and load it from there.")
