@@ -12,6 +12,7 @@ LIBRARY = Path(__file__).parents[1] / "tfguard"
 # From facts to doors; a module may import its own layer and those above it in this list.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("image",),
+    ("macho_image",),
     ("mangling.*", "plain"),
     ("binary.*",),
     ("host", "installation", "imports"),
