@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("macho_image",),
     ("mangling.*", "plain"),
     ("binary.*",),
-    ("host", "installation", "imports"),
+    ("mac", "host", "installation", "imports"),
     ("processor", "limits"),
     ("live_host",),
     ("loader.*",),

@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfguard.image import EM_X86_64, PF_X, PT_GNU_STACK, Image
+
+if TYPE_CHECKING:
+    from tfguard.mac import Mac
 
 
 class LoadedImage(NamedTuple):
@@ -60,7 +63,8 @@ class Host:
     `legacy_hwcaps` are the processor features that name directories up to glibc 2.36, lowest bit first (G-82).
     `processor` and `limits` are what the loader does not look at, and a load may end of.
     `sees_global_symbol` asks the living process whether a name is in its global scope; None for a host that is
-    not this process. `skipped` says in words what could not be found out.
+    not this process. `skipped` says in words what could not be found out. Where `loader` is "dyld", `mac` holds what
+    that one knows, and the fields above are its own only as far as their names fit.
     """
 
     loader: str = "glibc"
@@ -87,6 +91,7 @@ class Host:
     limits: Limits = field(default_factory=Limits)
     sees_global_symbol: Callable[[bytes], bool] | None = None
     skipped: tuple[str, ...] = ()
+    mac: Mac | None = None
 
     @property
     def library_path(self) -> str | None:

@@ -198,13 +198,22 @@ class MachoImage(NamedTuple):
 
     @property
     def sdk(self) -> Version:
-        """The SDK it was built with; (0, 0, 0) where it does not say."""
-        return self.build.sdk if self.build is not None else (0, 0, 0)
+        """The SDK it was built with; where it does not say, the one that dyld takes it for (D-22)."""
+        return self.build.sdk if self.build is not None else self._assumed
 
     @property
     def minos(self) -> Version:
-        """The oldest system it was built for; (0, 0, 0) where it does not say."""
-        return self.build.minos if self.build is not None else (0, 0, 0)
+        """The oldest system it was built for; where it does not say, the one that dyld takes it for (D-22)."""
+        return self.build.minos if self.build is not None else self._assumed
+
+    @property
+    def _assumed(self) -> Version:
+        return (11, 0, 0) if self.cputype == CPU_ARM64 else (10, 5, 0)
+
+    @property
+    def section_end(self) -> int:
+        """Nothing that dyld reads lies behind the segments."""
+        return 0
 
     @property
     def load_end(self) -> int:

@@ -243,6 +243,7 @@ def _failure_dict(failure: Failure) -> dict[str, object]:
 
 def _mapped_dict(mapped: Mapped) -> dict[str, object]:
     from tfguard.image import machine_name
+    from tfguard.macho_image import MachoImage
 
     image = mapped.image
     return {
@@ -251,12 +252,12 @@ def _mapped_dict(mapped: Mapped) -> dict[str, object]:
         "requirer": mapped.requirer,
         "step": mapped.step,
         "soname": image.soname,
-        "machine": machine_name(image.machine),
-        "class": image.elf_class,
+        "machine": image.architecture if isinstance(image, MachoImage) else machine_name(image.machine),
+        "class": 64 if isinstance(image, MachoImage) else image.elf_class,
         "size": image.size,
         "needed": list(image.needed),
-        "rpath": image.rpath,
-        "runpath": image.runpath,
+        "rpath": ":".join(image.rpaths) or None if isinstance(image, MachoImage) else image.rpath,
+        "runpath": None if isinstance(image, MachoImage) else image.runpath,
     }
 
 

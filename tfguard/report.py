@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tfguard.host import Host
     from tfguard.image import Image
     from tfguard.loader.trace import Trace
+    from tfguard.macho_image import MachoImage
 
 SCHEMA = 1
 
@@ -56,7 +57,7 @@ class Report:
         return failed or (self.traces[0] if self.traces else None)
 
     @property
-    def images(self) -> tuple[Image, ...]:
+    def images(self) -> tuple[Image | MachoImage, ...]:
         """What the loader would map, in its order, over all loads played."""
         return tuple(mapped.image for trace in self.traces for mapped in trace.images)
 

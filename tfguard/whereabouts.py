@@ -116,7 +116,8 @@ def _places(name: str, requirer: str | None, process: Process, trace: Trace) -> 
     """Every path that a search for a name tries, whatever is found on the way."""
     link = process.loaded_as(requirer) if requirer is not None else None
     mapped = next((one for one in trace.images if one.path == requirer), None)
-    if link is None and mapped is not None:  # a load that failed leaves nothing in the process
+    if link is None and mapped is not None and isinstance(mapped.image, Image):
+        # a load that failed leaves nothing in the process
         link = LinkMap(mapped.path, mapped.image)
     return process.places(name, link)
 

@@ -10,6 +10,7 @@ REEXPORT = 0x08
 STUB_AND_RESOLVER = 0x10
 
 _VISITS_LIMIT = 4096
+_NO_TEXT = -1
 
 
 class Export(NamedTuple):
@@ -52,9 +53,10 @@ class ExportTrie:
                 node = nodes[offset] = self._read(offset)
             if node is None:
                 return None
-            if at == size:
-                return self._terminal(node, name) if node.end > node.start else None
-            for edge, child in node.children.get(name[at], ()):
+            if at == size and node.end > node.start:
+                return self._terminal(node, name)
+            edges = node.children.get(name[at] if at < size else _NO_TEXT, ())
+            for edge, child in edges or node.children.get(_NO_TEXT, ()):
                 if name.startswith(edge, at):
                     at += len(edge)
                     offset = child
@@ -105,8 +107,8 @@ class ExportTrie:
             child, at = _uleb(data, stop + 1)
             if at < 0 or child >= size:
                 return None
-            if edge:  # an edge without text leads nowhere that the name does not
-                children.setdefault(edge[0], []).append((edge, child))
+            # linkers also make edges without text, to a node that holds nothing but what a name is
+            children.setdefault(edge[0] if edge else _NO_TEXT, []).append((edge, child))
         return _Node(start, end, children)
 
     def _terminal(self, node: _Node, name: bytes) -> Export | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfguard.image import Image, VersionNeed
+from tfguard.macho_image import MachoImage
 
 if TYPE_CHECKING:
     from tfguard.binary.symbols import Reference
@@ -51,7 +52,18 @@ class Mapped(NamedTuple):
     name: str
     requirer: str | None
     step: str
-    image: Image
+    image: Image | MachoImage
+
+
+class Unmet(NamedTuple):
+    """A symbol that dyld does not find: its raw name, the library it must come from ("" for one of any, flat look-up).
+
+    `certain` is false where a library of the system may have it, whose symbols cannot be read.
+    """
+
+    name: bytes
+    library: str
+    certain: bool = True
 
 
 class Failure(NamedTuple):
@@ -61,6 +73,7 @@ class Failure(NamedTuple):
     number in the loader reference, `message` the loader's own text, None where it says nothing because the process
     dies of `signal` ("SIGBUS", "SIGSEGV", "exit 127"). `path` is the file it is about, as tried, `name` as it was
     asked for, `requirer` the object that needs it. `certain` is false where the outcome hangs on bytes not read.
+    `others` are further files that were there and not taken, with the kind of each refusal.
     """
 
     kind: str
@@ -76,6 +89,8 @@ class Failure(NamedTuple):
     needs: tuple[VersionNeed, ...] = ()
     references: tuple[Reference, ...] = ()
     provider: str | None = None
+    unmet: tuple[Unmet, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
 
     @property
     def says(self) -> str:

@@ -8,6 +8,7 @@ import shlex
 from tfguard.case import Case
 from tfguard.finding import Remedy
 from tfguard.image import PT_TLS, Image
+from tfguard.macho_image import MachoImage
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import bypass, fetch_again, file_rows, name_of, path_of
 
@@ -134,7 +135,9 @@ def static_tls_exhausted(case: Case) -> Verdict | None:
     )
 
 
-def _blocks(image: Image) -> list[int]:
+def _blocks(image: Image | MachoImage) -> list[int]:
+    if not isinstance(image, Image):
+        return []
     return [segment.memsz for segment in image.segments if segment.type == PT_TLS]
 
 

@@ -8,6 +8,7 @@ import shlex
 
 from tfguard.case import Case
 from tfguard.finding import Remedy
+from tfguard.image import Image
 from tfguard.rules.packages import install_command, nvidia_package
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import (
@@ -128,7 +129,7 @@ def _write_runpath(case: Case, directory: str) -> Remedy | None:
     """Write the place into the library that needs it, unless a package brought that."""
     requirer = _requirer(case)
     mapped = next((one for one in case.trace.images if one.path == requirer), None)
-    if mapped is None or case.origin is not None or "-packages/" in requirer:
+    if mapped is None or not isinstance(mapped.image, Image) or case.origin is not None or "-packages/" in requirer:
         return None
     path = os.path.normpath(os.path.join(case.host.cwd, requirer))
     own = os.path.relpath(directory, os.path.dirname(path))

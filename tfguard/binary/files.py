@@ -1,0 +1,124 @@
+"""Where the files of a system lie that is not this one: a folder with its tree, read as that system would name it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tfguard.binary.macho import Source, look_at_macho, open_source
+from tfguard.macho_image import MachoHead
+
+_LINKS_LIMIT = 40  # as the kernel's: a circle of links is no file
+
+
+class Files(Protocol):
+    """A file system as dyld sees it: paths in and out are those of the system that is asked about."""
+
+    def look_at(self, path: str) -> MachoHead:
+        """What opening a path gives; never raises."""
+
+    def real_path(self, path: str) -> str | None:
+        """The path with all links followed, None where there is nothing."""
+
+    def open(self, path: str) -> Source:
+        """The bytes of a file, to be closed by the caller; raises OSError."""
+
+    def names_in(self, path: str) -> tuple[str, ...]:
+        """What lies in a directory, sorted; nothing where it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """This machine's disk, or the tree below `root` as that of another system.
+
+    Absolute links inside a tree lead into it, and none leads out of it. With `ignores_case` names are found whatever
+    their case, as on the file system that Macs come with.
+    """
+
+    root: str = ""
+    ignores_case: bool = False
+    _places: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def look_at(self, path: str) -> MachoHead:
+        place = self.place(path)
+        if place is None:
+            return MachoHead(path=path, errno=errno.ENOENT)
+        head = look_at_macho(place)
+        return head if place == path else _renamed(head, path)
+
+    def real_path(self, path: str) -> str | None:
+        place = self.place(path)
+        if place is None or not os.path.exists(place):
+            return None
+        real = os.path.realpath(place)
+        return real[len(self.root) :] or "/" if self.root else real
+
+    def open(self, path: str) -> Source:
+        place = self.place(path)
+        if place is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return open_source(place)
+
+    def names_in(self, path: str) -> tuple[str, ...]:
+        place = self.place(path)
+        try:
+            return tuple(sorted(os.listdir(place))) if place is not None else ()
+        except OSError:
+            return ()
+
+    def place(self, path: str) -> str | None:
+        """The file's path on this machine, None where there is none."""
+        if not self.root:
+            return path
+        if path not in self._places:
+            self._places[path] = self._walk(path)
+        return self._places[path]
+
+    def _walk(self, path: str) -> str | None:
+        """Follow a path component by component, links inside the tree."""
+        pending = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+        place, links = self.root.rstrip("/"), 0
+        base = place
+        while pending:
+            part = pending.pop()
+            if part == "..":
+                place = os.path.dirname(place) if place != base else place
+                continue
+            found = self._entry(place, part)
+            if found is None:
+                return None
+            if os.path.islink(found):
+                links += 1
+                if links > _LINKS_LIMIT:
+                    return None
+                target = os.readlink(found)
+                place = base if target.startswith("/") else place
+                pending += [one for one in reversed(target.split("/")) if one not in ("", ".")]
+            else:
+                place = found
+        return place
+
+    def _entry(self, folder: str, name: str) -> str | None:
+        try:
+            found = os.path.join(folder, name)
+            if os.path.lexists(found):
+                return found
+            if not self.ignores_case or not os.path.isdir(folder):
+                return None
+            wanted = name.casefold()
+            return next((os.path.join(folder, one) for one in os.listdir(folder) if one.casefold() == wanted), None)
+        except (OSError, ValueError):
+            return None
+
+
+def _renamed(head: MachoHead, path: str) -> MachoHead:
+    """The same facts under the path that the file has in its own system."""
+    from tfguard.macho_image import MachoImage
+
+    slices = tuple(
+        one._replace(content=one.content._replace(path=path)) if isinstance(one.content, MachoImage) else one
+        for one in head.slices
+    )
+    return head._replace(path=path, slices=slices)
