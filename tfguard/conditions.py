@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 
 from tfguard.host import Host, wants_executable_stack
-from tfguard.image import EM_X86_64
+from tfguard.image import EM_X86_64, Image
 from tfguard.loader.trace import Failure, Mapped, Trace
 
 # What Python itself allocates while TensorFlow is imported, in bytes: measured with 2.21, 990 MB in all, 750 MB of them
@@ -32,7 +32,7 @@ def _processor(host: Host, traces: Collection[Trace], *, certain: bool) -> Itera
         return
     from tfguard.binary.encoding import sample_encoding
 
-    for mapped in _mapped(traces):
+    for mapped, _ in _mapped(traces):
         if os.path.dirname(mapped.path) in host.system_directories:
             continue  # of the system: chooses at run time
         code = sample_encoding(mapped.path)
@@ -57,8 +57,8 @@ def _address_space(host: Host, traces: Collection[Trace], *, certain: bool) -> I
     room = limit - host.limits.address_space_used
     taken = 0
     mapped: Mapped | None = None
-    for mapped in _mapped(traces):
-        taken += mapped.image.span
+    for mapped, image in _mapped(traces):
+        taken += image.span
         if taken > room:
             yield Failure(
                 kind="address-space", rule="G-41", path=mapped.path, name=mapped.name, requirer=mapped.requirer,
@@ -78,10 +78,10 @@ def _selinux(host: Host, traces: Collection[Trace]) -> Iterator[Failure]:
     if host.limits.selinux != "enforcing":
         return
     allowed = host.limits.selinux_allows
-    for mapped in _mapped(traces):
-        if "execmod" not in allowed and mapped.image.has_text_relocations:
+    for mapped, image in _mapped(traces):
+        if "execmod" not in allowed and image.has_text_relocations:
             yield _denied(mapped, "text relocations", "cannot restore segment prot after reloc: Permission denied")
-        elif "execstack" not in allowed and not host.stack_is_executable and wants_executable_stack(mapped.image):
+        elif "execstack" not in allowed and not host.stack_is_executable and wants_executable_stack(image):
             says = "cannot enable executable stack as shared object requires: Permission denied"
             yield _denied(mapped, "an executable stack", says)
 
@@ -93,5 +93,9 @@ def _denied(mapped: Mapped, what: str, says: str) -> Failure:
     )  # fmt: skip
 
 
-def _mapped(traces: Collection[Trace]) -> Iterator[Mapped]:
-    return (mapped for trace in traces for mapped in trace.images)
+def _mapped(traces: Collection[Trace]) -> Iterator[tuple[Mapped, Image]]:
+    """The ELF objects of these loads: what is asked here are questions of Linux."""
+    for trace in traces:
+        for mapped in trace.images:
+            if isinstance(mapped.image, Image):
+                yield mapped, mapped.image

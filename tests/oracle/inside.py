@@ -21,6 +21,7 @@ from tfguard.host import Host, LoadedImage
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
 from tfguard.loader import glibc, glibc_symbols, glibc_tls
 from tfguard.loader.trace import Trace
+from tfguard.processor import look_at_processor
 
 # What the prediction imports only when it needs it must be there before the root is another.
 _NEEDED_LATER = (holes, ldcache, relocations, symbols, glibc_symbols, glibc_tls)
@@ -158,7 +159,8 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
     main = images[0][1]
     assert isinstance(main, Image)
     machine = main.machine
-    flags, intel = live_host._cpu()
+    processor = look_at_processor(machine)
+    flags, intel = processor.features, processor.intel
     if machine == EM_X86_64:
         platform = live_host._platform_token(machine, flags, intel)
         legacy = live_host._legacy_hwcaps(machine, flags, intel)
