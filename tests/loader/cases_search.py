@@ -238,6 +238,14 @@ CASES = (
          _no_default("libBrokenLocale.so.1")),
     Case("G-78-library-path-works", LOADS, lambda scene: scene.load(
         scene.fill(GOOD, "b").top(flags_1=DF_1_NODEFLIB), environment={"LD_LIBRARY_PATH": f"{scene.root}/b"})),
+    Case("G-78-nothing-opened", ANY, lambda scene: scene.load(scene.top(flags_1=DF_1_NODEFLIB))),
+    Case("G-78-missing-directories", ANY, lambda scene: scene.load(
+        scene.top(flags_1=DF_1_NODEFLIB, needed=("libx.so.1", "liby.so"), runpath="/absent:/none"))),
+    Case("G-78-missing-directories-known", ANY, lambda scene: scene.load(
+        *(scene.library(name, flags_1=DF_1_NODEFLIB, needed=("libx.so.1",), runpath="/absent")
+          for name in ("a.so", "b.so")))),
+    Case("G-78-circle", ANY, lambda scene: scene.load(
+        scene.link("a/libx.so.1", "libx.so.1") and scene.top(flags_1=DF_1_NODEFLIB, runpath=f"{scene.root}/a"))),
     Case("G-78-no-such-library", ANY, _no_default("libnone.so.8")),
     Case("G-78-for-that-loader-only", ANY, _no_default_below),
     Case("G-81-v2-before-base", LOADS, in_subdirectory(BEST, GOOD)),

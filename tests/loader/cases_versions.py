@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.loader.scene import ANY, LOADS, Case, Scene
-from tests.support.elf_writer import STB_WEAK, Export, Import
+from tests.support.elf_writer import STB_LOCAL, STB_WEAK, STV_HIDDEN, Export, Import
 from tests.support.real_loader import Load
 
 _DIRECT = {"runpath": "$ORIGIN"}
@@ -146,6 +146,10 @@ CASES = (
     Case("G-122-loader", ANY, _system_version("ld-linux-x86-64.so.2", "GLIBC_2.3")),
     Case("G-123-provider-without-versions", LOADS, _needs("P_1")),
     Case("G-112-older-loaded-before", "`P_2' not found", _version_of_first_loaded),
+    Case("G-124-hidden-entry", ANY, pair(_REFERENCES["V1"], Export(name="f", visibility=STV_HIDDEN))),
+    Case("G-124-local-entry", ANY, pair(_REFERENCES["V1"], Export(name="f", binding=STB_LOCAL))),
+    Case("G-124-behind-a-missing-symbol", ANY, pair((Import(name="none"), _REFERENCES["V1"]), Export(name="f"))),
+    Case("G-124-before-a-missing-symbol", ANY, pair((_REFERENCES["V1"], Import(name="none")), Export(name="f"))),
     *(
         Case(f"G-126-{kind}-by-{provider}", ANY, pair(reference, *exports, **fields))
         for (kind, reference), (provider, (exports, fields)) in itertools.product(

@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.oracle.worlds import PLACE, Unavailable, World
@@ -32,20 +33,24 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _ATOMICS = 1 << 8
 
 
-def enter(world: World) -> None:
+def enter(world: World, shared: Path | None = None) -> None:
     """Make the world's tree the root of this process, with /proc and an empty file system for forests.
 
-    There is no way back: call it in a fork. The mounts are seen by this process and its children alone.
+    `shared` is a directory that is seen there by the same name. There is no way back: call it in a fork. The mounts
+    are seen by this process and its children alone.
     """
     tree = os.fsencode(world.tree)
     place = tree + os.fsencode(PLACE)
     os.makedirs(place, exist_ok=True)
+    binds = [b"/proc", b"/dev"]
+    if shared is not None:
+        binds.append(os.fsencode(shared))
+        os.makedirs(tree + os.fsencode(shared), exist_ok=True)
     if _LIBC.unshare(_CLONE_NEWNS):
         raise Unavailable(f"no mounts of its own for a process: {os.strerror(ctypes.get_errno())}")
     for source, target, kind, flags in (
         (b"none", b"/", None, _MS_REC | _MS_PRIVATE),
-        (b"/proc", tree + b"/proc", None, _MS_BIND | _MS_REC),
-        (b"/dev", tree + b"/dev", None, _MS_BIND | _MS_REC),
+        *((one, tree + one, None, _MS_BIND | _MS_REC) for one in binds),
         (b"tmpfs", place, b"tmpfs", 0),
     ):
         if _LIBC.mount(source, target, kind, flags, b"mode=755" if kind else None):

@@ -1,4 +1,4 @@
-"""Random forests in a world: how many of them tfguard foretells as its loader answers; a disagreement is shrunk.
+"""Forests and named cases in a world: does tfguard foretell what its loader answers? A disagreement is shrunk.
 
 python -m tests.oracle.lab                                    every world, the numbers that the project promises
 python -m tests.oracle.lab --world debian-12 --forests 500 --first-seed 1000
@@ -12,16 +12,24 @@ import os
 import pickle
 import shutil
 import sys
+import tempfile
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar, cast
 
+from tests.loader.cases import CASES
+from tests.loader.laid_out import LaidOut, laid_out, what_differs
 from tests.oracle.forest import Forest, grow, lay_out
 from tests.oracle.inside import ask, enter
 from tests.oracle.shrink import shrink
 from tests.oracle.worlds import GROWN, PROGRAMS, WORLDS, Unavailable, World, build
 from tests.support.real_loader import Answer, verdict_of
+
+T = TypeVar("T")
 
 _ROOT = Path(GROWN)
 _SHRUNK = 3
@@ -66,39 +74,65 @@ def grown(seed: int) -> Forest:
 
 
 def run(world: World, seeds: range, *, shrinks: int = _SHRUNK) -> Result:
-    """Ask about the forests of these seeds, in a process of its own that enters the world."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        status = 1
-        try:
-            enter(world)
-            result = _run_inside(world, seeds, shrinks)
-            with os.fdopen(writer, "wb") as out:
-                pickle.dump(result, out)
-            status = 0
-        except Unavailable as reason:
-            with os.fdopen(writer, "wb") as out:
-                pickle.dump(reason, out)
-            status = 0
-        finally:
-            if status:
-                import traceback
+    """Ask about the forests of these seeds; raises Unavailable where the world cannot be entered."""
+    return _in_world(world, None, lambda: _run_inside(world, seeds, shrinks))
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cases:
+    """How many named cases were answered alike in a world, what differs in which, and why others were not asked."""
+
+    agree: int
+    differ: dict[str, str]
+    left_out: dict[str, str]
+
+
+def ask_cases(world: World, cases: LaidOut) -> Cases:
+    """Ask about the named cases; raises Unavailable where the world cannot be entered."""
+    answers = _in_world(world, cases.root, lambda: {name: ask(world, load) for name, load in cases.loads.items()})
+    known = {case.id: case for case in CASES}
+    differ: dict[str, str] = {}
+    left_out = dict(cases.left_out)
+    for name, answer in answers.items():
+        case = known[name]
+        if isinstance(answer, str):
+            left_out[name] = answer
+        elif case.limit is not None:
+            left_out[name] = case.limit
+        elif (words := what_differs(case, answer)) is not None:
+            differ[name] = words
+    return Cases(agree=len(answers) + len(cases.left_out) - len(differ) - len(left_out), differ=differ,
+                 left_out=left_out)  # fmt: skip
+
+
+def _in_world(world: World, shared: Path | None, work: Callable[[], T]) -> T:
+    """What a function gives in a process of its own that has entered the world."""
+    with tempfile.TemporaryFile() as out:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                given: object
+                try:
+                    enter(world, shared)
+                    given = work()
+                except Unavailable as reason:
+                    given = reason
+                pickle.dump(given, out)
+                out.flush()
+                status = 0
+            except Exception:  # whatever it is, it must be seen, and this process must end here
                 traceback.print_exc()
-            os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if status or not told:
-        raise RuntimeError(f"the process in {world.name} ended with {os.waitstatus_to_exitcode(status)}")
-    result = pickle.loads(told)
-    if isinstance(result, Unavailable):
-        raise result
-    assert isinstance(result, Result)
-    return result
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        if ended:
+            raise RuntimeError(f"the process in {world.name} ended with {os.waitstatus_to_exitcode(ended)}")
+        out.seek(0)
+        told = pickle.load(out)
+    if isinstance(told, Unavailable):
+        raise told
+    return cast(T, told)
 
 
 def _run_inside(world: World, seeds: range, shrinks: int) -> Result:
@@ -166,6 +200,14 @@ def tell(world: World, result: Result, seconds: float, seeds: range) -> None:
             print(f"  shrunk to: {result.shrunk[seed]}")
 
 
+def _tell_cases(cases: Cases) -> bool:
+    """Print what the named cases showed; whether any differed."""
+    print(f"  {cases.agree} named cases agree, {len(cases.differ)} differ")
+    for name, words in (*cases.left_out.items(), *cases.differ.items()):
+        print(f"    {name}: {words}")
+    return bool(cases.differ)
+
+
 def main(arguments: list[str]) -> int:
     """Run what the command line says; the exit status is 1 where anything disagreed."""
     parser = argparse.ArgumentParser(description="Asks real loaders and tfguard about random sets of libraries.")
@@ -174,26 +216,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seed", type=int, help="this one alone")
     chosen = parser.parse_args(arguments)
-    wrong = False
-    for world in WORLDS:
-        if chosen.world and world.name not in chosen.world:
-            continue
-        count = chosen.forests or PROMISED.get(world.glibc, PROMISED_ELSEWHERE)
-        seeds = range(chosen.first_seed, chosen.first_seed + count)
-        if chosen.seed is not None:
-            seeds = range(chosen.seed, chosen.seed + 1)
-        try:
-            build(world)
-            begin = time.monotonic()
-            result = run(world, seeds)
-        except Unavailable as reason:
-            print(f"{world.name}: left out, {reason}")
-            continue
+    with laid_out() as cases:
+        wrong = [_run_world(world, chosen, cases) for world in WORLDS if world.name in (chosen.world or [world.name])]
+    return 1 if any(wrong) else 0
+
+
+def _run_world(world: World, chosen: argparse.Namespace, cases: LaidOut) -> bool:
+    """Build, ask and print; whether anything disagreed."""
+    count = chosen.forests or PROMISED.get(world.glibc, PROMISED_ELSEWHERE)
+    seeds = range(chosen.first_seed, chosen.first_seed + count)
+    if chosen.seed is not None:
+        seeds = range(chosen.seed, chosen.seed + 1)
+    try:
+        build(world)
+        begin = time.monotonic()
+        result = run(world, seeds)
         tell(world, result, time.monotonic() - begin, seeds)
         for seed, words in result.uncertain.items() if chosen.seed is not None else ():
             print(f"  seed {seed} differs and tfguard is not certain: {words}")
-        wrong = wrong or bool(result.differ)
-    return 1 if wrong else 0
+        wrong = chosen.seed is None and _tell_cases(ask_cases(world, cases))
+    except Unavailable as reason:
+        print(f"{world.name}: left out, {reason}")
+        return False
+    return wrong or bool(result.differ)
 
 
 if __name__ == "__main__":

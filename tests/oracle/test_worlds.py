@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from tests.loader.laid_out import LaidOut, laid_out
 from tests.oracle.forest import Forest, Plant, grow
-from tests.oracle.lab import run
+from tests.oracle.lab import ask_cases, run
 from tests.oracle.shrink import shrink
 from tests.oracle.worlds import WORLDS, Unavailable, World
+from tests.support.build import COMMAND
 from tests.support.elf_writer import Library
 
 FORESTS = int(os.environ.get("TFGUARD_TEST_WORLD_FORESTS", "300"))
+
+
+@pytest.fixture(scope="module")
+def cases() -> Iterator[LaidOut]:
+    if not COMMAND:
+        pytest.skip("no C compiler on this machine")
+    with laid_out() as found:
+        yield found
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+def test_cases(world: World, cases: LaidOut) -> None:
+    """Every named case that is held to the loader of this machine is held to that of the world."""
+    if not world.is_built:
+        pytest.skip("not built: make lab")
+    try:
+        asked = ask_cases(world, cases)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+    assert not asked.differ, "\n".join(f"{name}: {words}" for name, words in asked.differ.items())
+    assert asked.agree > 0.95 * len(cases.loads)
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)

@@ -95,6 +95,7 @@ class SymbolTable:
         self._order = "<" if image.little_endian else ">"
         self._gnu: _GnuHash | None = None
         self._found: dict[bytes, tuple[Definition, ...]] = {}
+        self._out_of_sight: set[bytes] = set()
         self._symtab = self._offset(DT_SYMTAB)
         self._strtab = self._offset(DT_STRTAB)
         self._versym = self._offset(DT_VERSYM)
@@ -259,6 +260,10 @@ class SymbolTable:
                 known.setdefault(name, ())
         return known
 
+    def has_entry(self, name: bytes) -> bool:
+        """Whether the loader comes to an entry of that name at all: a definition, or a hidden or local one."""
+        return bool(self.find((name,))[name]) or name in self._out_of_sight
+
     def _look_up(self, names: list[bytes]) -> None:
         if self._symtab is None or self._strtab is None:
             raise ValueError("no segment has its symbols or their names")
@@ -360,9 +365,10 @@ class SymbolTable:
             kind = info & 15
             if (not value and shndx != _SHN_ABS and kind != _STT_TLS) or kind not in _DEFINING_TYPES:
                 continue
-            if info >> 4 not in _BINDINGS or other & 3 in (1, 2):
-                continue
             if pread(fd, len(name) + 1, strtab + name_at) != name + b"\0":
+                continue
+            if info >> 4 not in _BINDINGS or other & 3 in (1, 2):
+                self._out_of_sight.add(name)
                 continue
             versym = int.from_bytes(pread(fd, 2, versyms + position * 2), order) if versyms is not None else None
             definition = Definition(position, kind, value, versym)

@@ -119,7 +119,7 @@ def _refused_provider(process: Process, link: LinkMap, table: SymbolTable, scope
             continue
         provider = asserting[reference.need.file]
         provided = process.table(provider)
-        if provided is None or not provided.find((reference.name,))[reference.name]:
+        if provided is None or not provided.has_entry(reference.name):
             continue
         if _met_before(process, provider, reference, scope):
             continue

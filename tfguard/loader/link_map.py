@@ -66,9 +66,10 @@ def link_maps_of(host: Host) -> list[LinkMap]:
     """The objects that the host's process has loaded, in load order.
 
     Names asked for are not on record anywhere: a soname or bare file name counts as asked for where a loaded object
-    needs it (I-12).
+    needs it (I-12), or where it was to be preloaded (G-160).
     """
     needed = {name for one in host.loaded if one.image is not None for name in one.image.needed}
+    needed.update(host.environment.get("LD_PRELOAD", "").replace(":", " ").split())
     links: list[LinkMap] = []
     for position, one in enumerate(host.loaded):
         link = LinkMap(one.path, one.image, is_main=position == 0 and not one.path)
