@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class Host:
     LD_LIBRARY_PATH that `os.environ` shows now. `page_size` is in bytes, `isa_level` 1 to 4 on x86-64, else 0.
     `legacy_hwcaps` are the processor features that name directories up to glibc 2.36, lowest bit first (G-82).
     `processor` and `limits` are what the loader does not look at, and a load may end of.
+    `refuses_write_execute` says that the kernel denies it memory that is writable and executable (prctl, G-41).
     `sees_global_symbol` asks the living process whether a name is in its global scope; None for a host that is
     not this process. `skipped` says in words what could not be found out. Where `loader` is "dyld", `mac` holds what
     that one knows, and the fields above are its own only as far as their names fit.
@@ -79,6 +81,7 @@ class Host:
     environment: Mapping[str, str] = field(default_factory=dict)
     late_library_path: str | None = None
     secure: bool = False
+    refuses_write_execute: bool = False
     cwd: str = "/"
     system_directories: tuple[str, ...] = ("/lib64", "/usr/lib64")
     cache_path: str | None = "/etc/ld.so.cache"
@@ -105,12 +108,36 @@ class Host:
         levels = self.isa_level if self.machine == EM_X86_64 and "glibc-hwcaps" in self.features else 0
         return _hwcap_subdirectories(levels, legacy)
 
+    def tunable(self, name: str, default: int, *, low: int = 0, high: int = 1 << 62) -> int:
+        """The number that GLIBC_TUNABLES gives to a tunable; `default` where none is given or it is not allowed.
+
+        The variable is not looked at in secure mode (G-165), and the last of several counts.
+        """
+        given = [word.partition("=") for word in self.environment.get("GLIBC_TUNABLES", "").split(":")]
+        strict = self.version >= (2, 39)  # what is behind a number, or a second "=", was passed over before
+        if self.secure or (strict and any("=" in text for _, _, text in given)):
+            return default
+        value = default
+        for key, _, text in given:
+            if key == name and (number := _number(text, strict=strict)) is not None and low <= number <= high:
+                value = number
+        return value
+
     @property
     def stack_is_executable(self) -> bool:
         """Whether a start-up object or a tunable made the stacks executable (G-50)."""
-        if "glibc.rtld.execstack=2" in self.environment.get("GLIBC_TUNABLES", ""):
+        if self.tunable("glibc.rtld.execstack", 1, high=2) == 2:
             return True
         return any(one.startup and one.image is not None and wants_executable_stack(one.image) for one in self.loaded)
+
+
+def _number(text: str, *, strict: bool) -> int | None:
+    """The number that ld.so reads at the beginning of a text, 0 where there is none; None where more may not follow."""
+    match = re.match(r"[ \t]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|(\d*))", text)
+    if match is None or (strict and match.end() != len(text)):
+        return None
+    number = int(match[2], 16) if match[2] else int(match[3], 8) if match[3] else int(match[4] or "0")
+    return (1 << 64) - number if match[1] == "-" and number else number
 
 
 def wants_executable_stack(image: Image) -> bool:

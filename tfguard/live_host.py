@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 
 from tfguard.binary.elf import look_at
@@ -22,6 +23,7 @@ _FEATURE_MARKS = {
     "glibc-hwcaps": b"glibc-hwcaps",
     "dt-relr": b"DT_RELR without GLIBC_ABI_DT_RELR",
     "no-executable-stack": b"glibc.rtld.execstack",
+    "static-tls-tunables": b"glibc.rtld.optional_static_tls",
     "refuses-pie": b"cannot dynamically load position-independent executable",
     "checks-alignment": b"ELF load command alignment not page-aligned",
     "asserts-version-table": b"version->filename == NULL",
@@ -34,6 +36,8 @@ _ISA_LEVELS = (
     ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"),
     ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
 )
+
+_PR_GET_MDWE = 66
 
 _LOADER_VARIABLES = frozenset(
     ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "LD_BIND_NOW", "GLIBC_TUNABLES", "LD_ASSUME_KERNEL")
@@ -78,6 +82,7 @@ def this_host() -> Host:
         environment=environment,
         late_library_path=os.environ.get("LD_LIBRARY_PATH"),
         secure=_is_secure(),
+        refuses_write_execute=_refuses_write_execute(),
         cwd=_cwd(skipped),
         system_directories=system_directories or ("/lib64", "/usr/lib64"),
         cache_path="/etc/ld.so.cache" if started.uses_cache else None,
@@ -122,9 +127,13 @@ def _initial_environment(skipped: list[str]) -> dict[str, str]:
         skipped.append("the environment at process start could not be read: os.environ stands in for it")
         return {name: os.environ[name] for name in _LOADER_VARIABLES if name in os.environ}
     found: dict[str, str] = {}
-    for name, _, value in pairs:
+    for position, (name, _, value) in enumerate(pairs):
         if (decoded := os.fsdecode(name)) in _LOADER_VARIABLES:
-            found.setdefault(decoded, os.fsdecode(value))
+            words = [value]
+            if decoded == "GLIBC_TUNABLES":  # glibc up to 2.38 puts a NUL behind each tunable, in that very memory
+                more = takewhile(lambda pair: pair[0].startswith(b"glibc."), pairs[position + 1 :])
+                words += [b"=".join((key, text)) for key, _, text in more]
+            found.setdefault(decoded, os.fsdecode(b":".join(words)))
     return found
 
 
@@ -184,6 +193,16 @@ def _is_secure() -> bool:
         return bool(ctypes.CDLL(None).getauxval(ctypes.c_ulong(23)))
     words = vector[: len(vector) - len(vector) % 16].cast("Q") if sys.maxsize > 2**32 else vector.cast("I")
     return any(words[i] == 23 and words[i + 1] for i in range(0, len(words) - 1, 2))
+
+
+def _refuses_write_execute() -> bool:
+    """Whether the kernel denies this process memory that is writable and executable: PR_GET_MDWE (H-08)."""
+    try:
+        import ctypes
+
+        return bool(max(ctypes.CDLL(None).prctl(_PR_GET_MDWE, 0, 0, 0, 0), 0) & 1)
+    except (ImportError, OSError, AttributeError):
+        return False
 
 
 def _glibc_version() -> tuple[int, int]:

@@ -296,6 +296,7 @@ def _host_dict(host: Host) -> dict[str, object]:
         "environment": dict(sorted(host.environment.items())),
         "late_library_path": host.late_library_path,
         "secure": host.secure,
+        "refuses_write_execute": host.refuses_write_execute,
         "cwd": host.cwd,
         "system_directories": list(host.system_directories),
         "cache_path": host.cache_path,

@@ -6,9 +6,12 @@ from tests.loader import (
     cases_candidates,
     cases_file,
     cases_loaded,
+    cases_policy,
     cases_process,
+    cases_program,
     cases_search,
     cases_symbols,
+    cases_tls,
     cases_versions,
 )
 from tests.loader.scene import Case
@@ -20,5 +23,8 @@ CASES: tuple[Case, ...] = (
     *cases_loaded.CASES,
     *cases_versions.CASES,
     *cases_symbols.CASES,
+    *cases_policy.CASES,
     *cases_process.CASES,
+    *cases_program.CASES,
+    *cases_tls.CASES,
 )

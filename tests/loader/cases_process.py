@@ -1,4 +1,4 @@
-"""Cases of preloads, tunables, room for thread-local variables, and filters: ld-so.md G-81, G-85, §12, G-160."""
+"""Cases of preloads, tunables and filters: ld-so.md G-81, G-85, G-160."""
 
 from __future__ import annotations
 
@@ -40,23 +40,6 @@ def _masked_level(scene: Scene) -> Load:
     return scene.load(scene.top(runpath=f"{scene.root}/b"), environment={"GLIBC_TUNABLES": tunables})
 
 
-_THREAD_LOCAL = """
-static __thread char block[{size}] __attribute__((tls_model("{model}"), aligned({align})));
-char *place(int i) {{ return &block[i]; }}
-"""
-
-
-def _thread_local(
-    size: int, *, model: str = "initial-exec", align: int = 1, tunable: str = ""
-) -> Callable[[Scene], Load]:
-    def lay_out(scene: Scene) -> Load:
-        source = _THREAD_LOCAL.format(size=size, model=model, align=align)
-        environment = {"GLIBC_TUNABLES": tunable} if tunable else {}
-        return scene.load(scene.compile("libtop.so", source), environment=environment)
-
-    return lay_out
-
-
 def _filter(tag: int, *, is_there: bool, used: bool = False) -> Callable[[Scene], Load]:
     """An object that names another as its filtee, beside what it needs."""
 
@@ -80,11 +63,6 @@ CASES = (
     Case("G-160-preloaded-soname", LOADS, _preloaded_soname),
     Case("G-160-preloaded-by-name", LOADS, _preloaded_by_name),
     Case("G-81-masked-by-a-tunable", ANY, _masked_level, limit="glibc.cpu.hwcaps is not read"),
-    Case("G-150-fits", LOADS, _thread_local(1000)),
-    Case("G-150-too-big", "cannot allocate memory in static TLS block", _thread_local(5000)),
-    Case("G-150-dynamic-model-of-any-size", LOADS, _thread_local(100000, model="global-dynamic")),
-    Case("G-152-tunable-makes-room", ANY, _thread_local(5000, tunable="glibc.rtld.optional_static_tls=9000")),
-    Case("G-152-tunable-takes-room", ANY, _thread_local(1600, tunable="glibc.rtld.optional_static_tls=0")),
     Case("G-85-filtee-there", LOADS, _filter(DT_FILTER, is_there=True), limit=_FILTERS),
     Case("G-85-filtee-used", LOADS, _filter(DT_FILTER, is_there=True, used=True), certain=False),
     Case("G-85-filtee-missing", "liby.so: cannot open", _filter(DT_FILTER, is_there=False), limit=_FILTERS),

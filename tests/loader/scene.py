@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +69,18 @@ class Scene:
         """A shared object by the C compiler."""
         return str(self.compiler.shared(Path(self.path(name)), source, *options))
 
+    def program(self, *options: str, name: str = "bin/program", rpath: tuple[str, ...] = ()) -> str:
+        """A program that is this Python, linked with these options; `rpath` stands before where its libpython is."""
+        folder, libpython = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
+        if not libpython or not os.path.exists(f"{folder}/{libpython}"):
+            raise Unavailable("this Python has no libpython to link a program with")
+        options = (f"{folder}/{libpython}", *options, f"-Wl,-rpath,{':'.join((*rpath, folder))}")
+        path = Path(self.path(name))
+        shutil.copy(self.compiler.build(_PYTHON, *options), path)
+        home = os.path.dirname(os.path.realpath(sys.executable))
+        (path.parent / "pyvenv.cfg").write_text(f"home = {home}\n")
+        return str(path)
+
     def load(
         self,
         *names: str,
@@ -76,6 +91,9 @@ class Scene:
         user: int | None = None,
         patience: int = 20,
         environment: Mapping[str, str] | None = None,
+        program: str | None = None,
+        opener: str | None = None,
+        no_write_execute: bool = False,
     ) -> Load:
         """The question: load these names, after others were loaded."""
         return Load(
@@ -85,9 +103,16 @@ class Scene:
             environment=environment or {},
             user=user,
             patience=patience,
+            program=program,
+            opener=opener,
+            no_write_execute=no_write_execute,
         )
 
 
+_PYTHON = """
+int Py_BytesMain(int, char **);
+int main(int count, char **words) { return Py_BytesMain(count, words); }
+"""
 GOOD = write(Library(soname="libx.so.1", exports=(Export(name="x"),)))
 LOADS = "loads"
 ANY = ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.rules import cases_file, cases_needed, cases_processor, cases_symbol
+from tests.rules import cases_file, cases_mapping, cases_needed, cases_processor, cases_symbol
 from tests.rules.stage import RuleCase
 
+_FAMILIES = (cases_file, cases_mapping, cases_needed, cases_processor, cases_symbol)
+
 CASES: tuple[RuleCase, ...] = tuple(
-    sorted(
-        (*cases_file.CASES, *cases_needed.CASES, *cases_processor.CASES, *cases_symbol.CASES), key=lambda case: case.id
-    )
+    sorted((case for family in _FAMILIES for case in family.CASES), key=lambda case: case.id)
 )

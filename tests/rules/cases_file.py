@@ -15,7 +15,7 @@ from tests.loader.scene import Scene, Unavailable
 from tests.rules.stage import Question, RuleCase
 from tests.support.elf_edit import with_header
 from tests.support.elf_writer import Export, Library, write
-from tfguard.image import DF_1_NOOPEN, EM_AARCH64
+from tfguard.image import EM_AARCH64
 
 _PLAIN = write(Library(soname="op.so", exports=(Export(name="x"),)))
 _SOURCE = "int answer(void) { return 42; }"
@@ -231,31 +231,6 @@ def _archive(scene: Scene) -> Question:
     return Question(target=path)
 
 
-def _debug_only(scene: Scene) -> Question:
-    built = _build(scene, "full.so", "-shared", "-fPIC", "-nostdlib", "-g")
-    path = scene.path("op.so")
-    subprocess.run(["objcopy", "--only-keep-debug", built, path], check=True)
-    return Question(target=path)
-
-
-def _noexec(scene: Scene) -> Question:
-    place = scene.directory("data")
-    command = ["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", place]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        raise Unavailable("no file system can be mounted here")
-    return Question(target=scene.write("data/op.so", _PLAIN))
-
-
-def _executable_stack(flags: int | None) -> LayOut:
-    host = {"features": ["no-executable-stack"], "version": [2, 41]}
-    return lambda scene: Question(target=scene.library("op.so", soname="op.so", stack=flags), host=host)
-
-
-def _static_tls(scene: Scene) -> Question:
-    source = "static __thread char block[9000]; char *at(int i) { return block + i; }"
-    return Question(target=_build(scene, "op.so", "-shared", "-fPIC", "-ftls-model=initial-exec", source=source))
-
-
 CASES = (
     RuleCase("TFG101", _bytes(with_header(_PLAIN, e_machine=EM_AARCH64))),
     RuleCase("TFG101-needed", _needing(with_header(_PLAIN, e_machine=EM_AARCH64))),
@@ -314,12 +289,6 @@ CASES = (
     RuleCase("TFG127-wheel", _bytes(_zip("fancy/_core.so", "fancy-1.2.dist-info/RECORD"))),
     RuleCase("TFG127-bitcode", _bytes(b"BC\xc0\xde" + bytes(100))),
     RuleCase("TFG127-python", _bytes(_PYTHON)),
-    RuleCase("TFG128", _noexec),
-    RuleCase("TFG129", _executable_stack(7)),
-    RuleCase("TFG129-unmarked", _executable_stack(None)),
-    RuleCase("TFG130", lambda scene: Question(target=scene.library("op.so", soname="op.so", flags_1=DF_1_NOOPEN))),
-    RuleCase("TFG131", _debug_only),
-    RuleCase("TFG132", _static_tls),
     RuleCase("TFG902", lambda scene: Question(target="", asks=False), warning=True),
     RuleCase("TFG903", _read_error),
 )  # fmt: skip

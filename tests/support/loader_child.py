@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.support.loading import LIBC, load_library, mapped_objects
+from tests.support.loading import LIBC, load_library, load_through, mapped_objects
 from tfguard.host import Host
 from tfguard.live_host import this_host
 from tfguard.loader.glibc import Process
@@ -27,10 +27,13 @@ from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Trace
 
 _PR_SET_DUMPABLE = 4
+_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
 
 
-def caller_of(process: Process) -> LinkMap | None:
-    """The object whose code calls dlopen for ctypes (ld-so.md I-02); None is the main program."""
+def caller_of(process: Process, opener: str | None) -> LinkMap | None:
+    """The object whose code calls dlopen: an opener, or that of ctypes (ld-so.md I-02); None is the main program."""
+    if opener is not None:
+        return next(link for link in process.links if link.path == opener)
     path = getattr(_ctypes, "__file__", None)
     if path is None:
         return next((link for link in process.links if "libpython" in os.path.basename(link.path)), None)
@@ -65,6 +68,13 @@ def serve(request: dict[str, object], out: int) -> None:
     for name, mode in before:
         if (message := load_library(name, mode)) is not None:
             raise RuntimeError(f"loaded before: {message}")
+    opener = str(request["opener"]) if request["opener"] is not None else None
+    if opener is not None and (message := load_library(opener, 0)) is not None:
+        raise RuntimeError(f"the opener: {message}")
+    if request["no_write_execute"]:
+        mapped_objects()  # ctypes makes its own executable memory once
+        if LIBC.prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
+            raise RuntimeError("this kernel has no PR_SET_MDWE")
     if request["user"] is not None:
         os.setegid(int(str(request["user"])))
         os.seteuid(int(str(request["user"])))
@@ -73,13 +83,13 @@ def serve(request: dict[str, object], out: int) -> None:
     host: Host = this_host()
     with Process(host) as process:
         traces = [
-            process.dlopen(name, caller=caller_of(process), make_global=bool(mode & os.RTLD_GLOBAL))
+            process.dlopen(name, caller=caller_of(process, opener), make_global=bool(mode & os.RTLD_GLOBAL))
             for name, mode in loads
         ]
     say(predicted=[told(trace) for trace in traces], seconds=time.perf_counter() - begin)
     for name, mode in loads:
         known = {address for address, _ in mapped_objects()}
-        message = load_library(name, mode)
+        message = load_library(name, mode) if opener is None else load_through(opener, name, mode)
         say(message=message, mapped=[path for address, path in mapped_objects() if address not in known])
 
 

@@ -9,6 +9,14 @@ import os
 LIBC = ctypes.CDLL(None)
 
 
+# The C text of a library that calls dlopen itself.
+OPENER = """
+void *dlopen(const char *, int);
+char *dlerror(void);
+char *open_it(const char *name, int mode) { return dlopen(name, mode) ? 0 : dlerror(); }
+"""
+
+
 class _Info(ctypes.Structure):
     _fields_ = (("address", ctypes.c_void_p), ("name", ctypes.c_char_p))
 
@@ -37,3 +45,11 @@ def load_library(name: str, mode: int) -> str | None:
     except OSError as error:
         return str(error)
     return None
+
+
+def load_through(opener: str, name: str, mode: int) -> str | None:
+    """dlopen from the code of another library, a loaded one with OPENER in it; the error text, or None."""
+    open_it = ctypes.CDLL(opener).open_it
+    open_it.restype, open_it.argtypes = ctypes.c_char_p, (ctypes.c_char_p, ctypes.c_int)
+    message = open_it(os.fsencode(name), mode | os.RTLD_NOW)
+    return None if message is None else os.fsdecode(message)

@@ -26,7 +26,9 @@ class Load:
 
     `before` is loaded for real before the prediction is made. `environment` is that of the process from its start,
     beside what every process of the tests has; `user` is the effective one where it is another. `patience` is in
-    seconds: a load still running then counts as waiting for ever.
+    seconds: a load still running then counts as waiting for ever. `program` is a program that behaves as this Python
+    and is to make the loads, `opener` a library whose function `open_it` is to call dlopen (G-62);
+    `no_write_execute` has the kernel deny memory that is writable and executable (PR_SET_MDWE).
     """
 
     names: tuple[tuple[str, int], ...]
@@ -35,6 +37,9 @@ class Load:
     environment: Mapping[str, str] = field(default_factory=dict)
     user: int | None = None
     patience: int = 20
+    program: str | None = None
+    opener: str | None = None
+    no_write_execute: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,21 +109,21 @@ def _difference(said: Prediction, was: Reality) -> str | None:
 
 
 def ask(loads: Sequence[Load], *, python: str = sys.executable) -> list[Answer]:
-    """Answers in the order of the questions; questions with the same environment share a child."""
-    groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    """Answers in the order of the questions; questions with the same program and environment share a child."""
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[int]] = {}
     for position, load in enumerate(loads):
-        groups.setdefault(tuple(sorted(load.environment.items())), []).append(position)
+        key = load.program or python, tuple(sorted(load.environment.items()))
+        groups.setdefault(key, []).append(position)
     answers: dict[int, Answer] = {}
-    for positions in groups.values():
+    for (program, _), positions in groups.items():
         group = [loads[position] for position in positions]
-        answers.update(zip(positions, _ask_one_child(group, python), strict=True))
+        answers.update(zip(positions, _ask_one_child(group, program), strict=True))
     return [answers[position] for position in range(len(loads))]
 
 
 def _ask_one_child(loads: list[Load], python: str) -> Iterator[Answer]:
-    requests = [
-        {name: getattr(load, name) for name in ("names", "before", "cwd", "user", "patience")} for load in loads
-    ]
+    fields = ("names", "before", "cwd", "user", "patience", "opener", "no_write_execute")
+    requests = [{name: getattr(load, name) for name in fields} for load in loads]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LD_", "GLIBC_"))}
     environment.update(loads[0].environment)
     with tempfile.TemporaryFile() as out:

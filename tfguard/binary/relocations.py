@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import sys
 from collections.abc import Iterator
 
 from tfguard.binary.elf import file_offset, format_of
@@ -12,7 +14,9 @@ from tfguard.image import (
     DT_PLTRELSZ,
     DT_REL,
     DT_RELA,
+    DT_RELACOUNT,
     DT_RELASZ,
+    DT_RELCOUNT,
     DT_RELSZ,
     EM_AARCH64,
     EM_X86_64,
@@ -24,37 +28,15 @@ _WITHOUT_SYMBOL = {EM_X86_64: frozenset((0, 8, 38)), EM_AARCH64: frozenset((0, 1
 
 # Records are decoded in blocks: the table of TensorFlow's main library is some 40 MB.
 _BLOCK_RECORDS = 1 << 15
+_END_RECORDS = 1 << 7
 _SIZE_LIMIT = 1 << 30
 
 
 def relocations(image: Image, fd: int) -> Iterator[tuple[int, int]]:
     """(r_offset, r_info) of each relocation: DT_RELA or DT_REL first, then DT_JMPREL (ld-so.md G-135)."""
-    fmt = format_of(image)
-    dynamic = image.dynamic
-    tables = [
-        (dynamic.get(DT_RELA), dynamic.get(DT_RELASZ, 0), fmt.rela),
-        (dynamic.get(DT_REL), dynamic.get(DT_RELSZ, 0), fmt.rel),
-        (
-            dynamic.get(DT_JMPREL),
-            dynamic.get(DT_PLTRELSZ, 0),
-            fmt.rela if dynamic.get(DT_PLTREL, DT_RELA) == DT_RELA else fmt.rel,
-        ),
-    ]
-    for address, size, record in tables:
-        where = file_offset(image.segments, address) if address is not None else None
-        if where is None:
-            continue
-        at = where[0]
-        left = min(size, where[1], max(image.size - at, 0), _SIZE_LIMIT) // record.size
-        while left > 0:
-            data = os.pread(fd, min(left, _BLOCK_RECORDS) * record.size, at)
-            data = data[: len(data) - len(data) % record.size]
-            if not data:
-                break
-            for entry in record.iter_unpack(data):
-                yield entry[0], entry[1]
-            at += len(data)
-            left -= len(data) // record.size
+    for record, data in _blocks(image, fd):
+        for entry in record.iter_unpack(data):
+            yield entry[0], entry[1]
 
 
 def relocated_symbols(image: Image, fd: int) -> Iterator[int]:
@@ -65,3 +47,80 @@ def relocated_symbols(image: Image, fd: int) -> Iterator[int]:
     for _, info in relocations(image, fd):
         if (symbol := info >> shift) and info & mask not in without:
             yield symbol
+
+
+def relocations_of_types(image: Image, fd: int, types: frozenset[int]) -> Iterator[tuple[int, int]]:
+    """(type, symbol index) of every relocation of these types, in table order.
+
+    Those that DT_RELACOUNT counts are left out: ld.so takes them for RELATIVE whatever they say. Types that share
+    their low byte with a wanted one cost time; a record of no such byte costs none.
+    """
+    wide = image.elf_class == 64
+    shift, width = (32, 8) if wide else (8, 4)
+    low = width if image.little_endian else 2 * width - 1
+    marks = frozenset(kind & 0xFF for kind in types)
+    for record, data in _blocks(image, fd, skip_relative=True):
+        column = data[low :: record.size]
+        if not any(mark in column for mark in marks):
+            continue
+        for position, byte in enumerate(column):
+            if byte in marks:
+                info = record.unpack_from(data, position * record.size)[1]
+                if (kind := info & ((1 << shift) - 1)) in types:
+                    yield kind, info >> shift
+
+
+def targets_within(image: Image, fd: int, ranges: tuple[tuple[int, int], ...]) -> Iterator[int]:
+    """The addresses in these ranges that relocations write to; of a long table its beginning and its end are read."""
+    width = image.elf_class // 8
+    mask = 0xFFFFFFFF if width == 8 else 0xFF
+    for record, data in _blocks(image, fd, ends_only=True):
+        if image.little_endian == (sys.byteorder == "little"):
+            places = memoryview(data).cast("Q" if width == 8 else "I")[:: record.size // width].tolist()
+        else:
+            places = [entry[0] for entry in record.iter_unpack(data)]
+        low, high = min(places), max(places)
+        if any(low < end and start <= high for start, end in ranges):
+            for position, place in enumerate(places):
+                if any(start <= place < end for start, end in ranges):
+                    info = record.unpack_from(data, position * record.size)[1]
+                    if info & mask:
+                        yield place
+
+
+def _blocks(
+    image: Image, fd: int, *, skip_relative: bool = False, ends_only: bool = False
+) -> Iterator[tuple[struct.Struct, bytes]]:
+    """The tables in pieces of whole records, each with the layout of its records."""
+    fmt = format_of(image)
+    dynamic = image.dynamic
+    tables = [
+        (dynamic.get(DT_RELA), dynamic.get(DT_RELASZ, 0), fmt.rela, dynamic.get(DT_RELACOUNT, 0)),
+        (dynamic.get(DT_REL), dynamic.get(DT_RELSZ, 0), fmt.rel, dynamic.get(DT_RELCOUNT, 0)),
+        (
+            dynamic.get(DT_JMPREL),
+            dynamic.get(DT_PLTRELSZ, 0),
+            fmt.rela if dynamic.get(DT_PLTREL, DT_RELA) == DT_RELA else fmt.rel,
+            0,
+        ),
+    ]
+    for address, size, record, relative in tables:
+        where = file_offset(image.segments, address) if address is not None else None
+        if where is None or (ends_only and (size % record.size or size > where[1])):
+            continue  # what ld.so makes of such a size is not clear
+        at = where[0]
+        left = min(size, where[1], max(image.size - at, 0), _SIZE_LIMIT) // record.size
+        if skip_relative:
+            skipped = min(relative, left)
+            at, left = at + skipped * record.size, left - skipped
+        block = _END_RECORDS if ends_only else _BLOCK_RECORDS
+        while left > 0:
+            data = os.pread(fd, min(left, block) * record.size, at)
+            data = data[: len(data) - len(data) % record.size]
+            if not data:
+                break
+            yield record, data
+            at += len(data)
+            left -= len(data) // record.size
+            if ends_only and left > block:
+                at, left = at + (left - block) * record.size, block

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from tfguard.binary.columns import Column, OnDemand, unsigned
 from tfguard.binary.elf import file_offset, format_of, read_strings
 from tfguard.binary.hashes import gnu_hash, sysv_hash
-from tfguard.binary.relocations import relocated_symbols, relocations
+from tfguard.binary.relocations import relocated_symbols, relocations, relocations_of_types, targets_within
 from tfguard.binary.versions import Versions, versions_of
 from tfguard.image import (
     DT_GNU_HASH,
@@ -175,6 +175,32 @@ class SymbolTable:
     def relocations(self) -> Iterable[tuple[int, int]]:
         """(r_offset, r_info) of every relocation, in the order of ld.so."""
         return relocations(self.image, self._fd)
+
+    def relocations_of_types(self, types: frozenset[int]) -> Iterable[tuple[int, int]]:
+        """(type, symbol position) of the relocations of these types."""
+        return relocations_of_types(self.image, self._fd, types)
+
+    def relocation_targets(self, ranges: tuple[tuple[int, int], ...]) -> Iterable[int]:
+        """The addresses within these ranges that relocations write to, as far as the tables are looked at."""
+        return targets_within(self.image, self._fd, ranges)
+
+    def symbol(self, position: int) -> tuple[Reference, bool] | None:
+        """The entry at a position, and whether it binds to itself (G-133); None where there is none to read."""
+        symbol = self._format.symbol
+        if self._symtab is None or self._strtab is None:
+            return None
+        data = os.pread(self._fd, symbol.size, self._symtab + position * symbol.size)
+        if len(data) < symbol.size:
+            return None
+        if self.image.elf_class == 64:
+            name_at, info, other, shndx, _, _ = symbol.unpack(data)
+        else:
+            name_at, _, _, info, other, shndx = symbol.unpack(data)
+        name = read_strings(self._fd, self._strtab, (name_at,))[name_at] or b""
+        need = None
+        if not shndx and self._versym is not None and (versym := self._unsigned(self._versym + 2 * position, 2, 1)):
+            need = next((one for one in self.versions.needs if not (one.number ^ versym[0]) & 0x7FFF), None)
+        return Reference(name, need, position), not info >> 4 or other & 3 in (1, 2)
 
     def _unsigned(self, offset: int, size: int, count: int) -> Sequence[int]:
         """`count` unsigned integers at a file offset, fewer where the file ends."""

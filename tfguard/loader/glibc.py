@@ -13,13 +13,15 @@ from tfguard.image import Image, machine_name
 from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_mapping, refused_truncation, with_errno
 from tfguard.loader.glibc_order import relocation_order
 from tfguard.loader.glibc_properties import refused_properties
-from tfguard.loader.glibc_search import STEPS, Directories, Query, expand_tokens, search, try_candidate
+from tfguard.loader.glibc_search import STEPS, Directories, Query, expand_tokens, has_token, search, try_candidate
+from tfguard.loader.glibc_text import refused_text
 from tfguard.loader.glibc_versions import refused_versions
 from tfguard.loader.link_map import LinkMap, link_maps_of
 from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, WRONG_CLASS, Attempt, Failure, Lookup, Mapped, Trace
 
 if TYPE_CHECKING:
     from tfguard.binary.symbols import SymbolTable
+    from tfguard.loader.glibc_tls import StaticTls
 
 
 class Process:
@@ -39,6 +41,7 @@ class Process:
         self._tables: dict[int, SymbolTable | None] = {}
         self._hashes: dict[bytes, int] = {}
         self.resolved: dict[tuple[bytes, str | None], LinkMap] = {}
+        self.static_tls: StaticTls | None = None  # looked at only once an object asks for a place in it
         for link in self.links:
             self._index(link)
 
@@ -290,8 +293,11 @@ class _Load:
             found: list[LinkMap] = []
             for needed in link.image.needed if link.image is not None else ():
                 name = needed
-                if "$" in needed and (expanded := expand_tokens(needed, link, self.host)) is not None:
-                    name = expanded
+                if "$" in needed and has_token(needed):
+                    if self.host.secure:
+                        raise _Refused(self._failure(_TOKEN_IN_SECURE_MODE, link.path, needed, link, shown=needed,
+                                                     lookup=None))  # fmt: skip
+                    name = expand_tokens(needed, link, self.host) or needed
                 child = self._map(name, link) if link.new else self._known(name, link)
                 if child is None:
                     continue
@@ -323,12 +329,15 @@ class _Load:
         return any(link.image is not None and link.image.size < link.image.load_end for link in self.new)
 
     def _relocate(self, root: LinkMap, *, symbols: bool) -> None:
-        order = relocation_order(self.new, self.scope, self.host) if symbols or self._is_short() else []
+        in_order = symbols or self._is_short() or self.host.refuses_write_execute
+        order = relocation_order(self.new, self.scope, self.host) if in_order else []
         for link in order:
             if link.new and link.image is not None:
                 refusal = refused_truncation(link.image, self.host, stage="relocate")
                 if refusal is not None:
                     raise _Refused(self._failure(refusal, link.path, link.path, link.parent, shown="", lookup=None))
+                if not symbols and (failure := refused_text(link, self.host)) is not None:
+                    raise _Refused(failure)
         if symbols:
             from tfguard.loader.glibc_symbols import unresolved
 
@@ -337,6 +346,7 @@ class _Load:
                 raise _Refused(failure._replace(name=failure.name or root.path))
 
 
+_TOKEN_IN_SECURE_MODE = Refusal("token-in-secure-mode", "G-167", "DST not allowed in SUID/SGID programs")
 _UNREADABLE = Refusal(
     "damaged", "G-44", None, signal="SIGSEGV", certain=False, detail="its dynamic section cannot be read"
 )

@@ -21,6 +21,7 @@ from tfguard.image import (
     EM_X86_64,
     ET_DYN,
     ET_EXEC,
+    PF_W,
     PF_X,
     PT_DYNAMIC,
     PT_LOAD,
@@ -155,6 +156,9 @@ def refused_mapping(head: Head, host: Host) -> Refusal | None:
         return None
     if image.noexec and any(load.flags & PF_X for load in loads):
         return Refusal("noexec", "G-41", "failed to map segment from shared object")
+    if host.refuses_write_execute and any(load.flags & PF_X and load.flags & PF_W for load in loads):
+        return Refusal("write-execute", "G-41", "failed to map segment from shared object",
+                       detail="one of its segments is writable and executable")  # fmt: skip
     return refused_truncation(image, host, stage="map") or _refused_flags(image, host) or _refused_hash_table(image)
 
 
@@ -165,9 +169,20 @@ def _refused_flags(image: Image, host: Host) -> Refusal | None:
         return Refusal("pie", "G-43", "cannot dynamically load position-independent executable")
     if image.flags_1 & DF_1_NOOPEN:
         return Refusal("no-dlopen", "G-42", "shared object cannot be dlopen()ed")
-    if "no-executable-stack" in host.features and wants_executable_stack(image) and not host.stack_is_executable:
-        text = "cannot enable executable stack as shared object requires"
+    return _refused_stack(image, host)
+
+
+def _refused_stack(image: Image, host: Host) -> Refusal | None:
+    """An executable stack: never granted to a later load from glibc 2.41 on, before that where the kernel allows it."""
+    if not wants_executable_stack(image) or host.stack_is_executable:
+        return None
+    text = "cannot enable executable stack as shared object requires"
+    if "no-executable-stack" in host.features:
         return Refusal("executable-stack", "G-50", text, errno.EINVAL)
+    if host.refuses_write_execute and not any(
+        one.image is not None and wants_executable_stack(one.image) for one in host.loaded
+    ):
+        return Refusal("write-execute", "G-50", text, errno.EACCES, detail="it asks for an executable stack")
     return None
 
 

@@ -144,9 +144,21 @@ def expand_list(entries: list[str], link: LinkMap | None, host: Host) -> list[st
     found: dict[str, None] = {}
     for entry in entries:
         expanded = expand_tokens(entry, link, host) if "$" in entry else entry
-        if expanded is not None:
+        if expanded is not None and not _is_distrusted(entry, expanded, link, host):
             found[(expanded.rstrip("/") or "/") if expanded else ""] = None
     return list(found)
+
+
+def has_token(text: str) -> bool:
+    """Whether a name has a token that ld.so replaces (G-76)."""
+    return _TOKEN.search(text) is not None
+
+
+def _is_distrusted(entry: str, expanded: str, link: LinkMap | None, host: Host) -> bool:
+    """Whether secure mode drops an entry of the program: $ORIGIN that ends outside the default directories (G-166)."""
+    if not host.secure or link is None or not link.is_main or "ORIGIN" not in entry or not has_token(entry):
+        return False
+    return not f"{os.path.normpath(expanded)}/".startswith(tuple(f"{one}/" for one in host.system_directories))
 
 
 def expand_tokens(text: str, link: LinkMap | None, host: Host) -> str | None:

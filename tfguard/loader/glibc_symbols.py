@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from tfguard.binary.symbols import Reference, SymbolTable
 from tfguard.image import DT_AUXILIARY, DT_FILTER
-from tfguard.loader.glibc_tls import refused_static_tls
+from tfguard.loader.glibc_text import refused_text, unmarked_text_relocation
+from tfguard.loader.glibc_tls import StaticTls, refused_static_tls
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure
 
@@ -23,20 +24,28 @@ def unresolved(process: Process, order: list[LinkMap], scope: list[LinkMap]) -> 
     """The failure of the first object, in relocation order, that refers to a symbol nobody in its scope defines."""
     everyone = _providers(process, scope)
     members = {id(link) for link in everyone}
+    room: StaticTls | None = None
     for link in order:
         if not link.new:
             continue
         table = process.table(link)
         if table is None:
             continue
+        if (failure := refused_text(link, process.host)) is not None:
+            return failure
         found = [_refused_provider(process, link, table, scope)]
         open_references = _still_open(process, link, table, everyone, members)
         if open_references:
             found.append(_confirm(process, link, table, open_references, everyone))
-        if (failure := _first_of(found, table)) is not None:
+        failure = _first_of(found, table)
+        if (write := unmarked_text_relocation(link, table, process.host)) is not None:
+            return write._replace(certain=failure is None)  # which comes first is not looked at
+        if failure is not None:
             return failure
-        if (failure := refused_static_tls(link, process.host, table)) is not None:
+        failure, room = refused_static_tls(process, link, table, scope, room)
+        if failure is not None:
             return failure
+    process.static_tls = room or process.static_tls
     return None
 
 

@@ -10,7 +10,7 @@ from tfguard.finding import Remedy
 from tfguard.image import PT_TLS, Image
 from tfguard.macho_image import MachoImage
 from tfguard.rules.rule import Verdict, rule
-from tfguard.rules.words import bypass, fetch_again, file_rows, name_of, path_of
+from tfguard.rules.words import base, bypass, fetch_again, file_rows, name_of, path_of
 
 
 def _is(case: Case, kind: str) -> bool:
@@ -124,7 +124,7 @@ def static_tls_exhausted(case: Case) -> Verdict | None:
         (one for mapped in case.trace.images if mapped.path == failure.path for one in _blocks(mapped.image)), 0
     )
     if case.host.version >= (2, 32) and block:
-        room = -(-(block + 512) // 1024) * 1024
+        room = -(-(block + case.host.tunable("glibc.rtld.optional_static_tls", 512)) // 1024) * 1024
         command = f"GLIBC_TUNABLES=glibc.rtld.optional_static_tls={room} python your_script.py"
         remedies.append(Remedy("Have the loader keep more free.", command))
     remedies.append(Remedy("Build it with -ftls-model=global-dynamic, which needs none of that room."))
@@ -145,4 +145,84 @@ def _preload(case: Case) -> str:
     return f"LD_PRELOAD={shlex.quote(os.path.join(case.host.cwd, path_of(case)))} python your_script.py"
 
 
-RULES = (noexec_mount, executable_stack, not_for_dlopen, debug_information_only, static_tls_exhausted)
+@rule("TFG150", "Memory may not be writable and executable here")
+def write_execute_forbidden(case: Case) -> Verdict | None:
+    """The kernel denies this process memory that is writable and executable at once, and the library needs some.
+
+    A service manager or a launcher asks for that with prctl(PR_SET_MDWE): systemd's MemoryDenyWriteExecute=yes does. A
+    library asks for such memory by a segment with both permissions, by text relocations (DT_TEXTREL: code that was
+    not built with -fPIC), or up to glibc 2.40 by an executable stack.
+    """
+    failure = case.failure
+    if failure is None or not _is(case, "write-execute"):
+        return None
+    build = {
+        "G-50": "Link it again with -Wl,-z,noexecstack.",
+        "G-56": "Build all of it with -fPIC, and link it with -Wl,-z,text, which names what was not.",
+    }.get(failure.rule, "Link it without -Wl,-N (omagic), which makes code and data one segment.")
+    return Verdict(
+        message=f"{name_of(case)} needs memory that is writable and executable, which this process is denied",
+        evidence=file_rows(case, ("have", failure.detail), ("process", "PR_SET_MDWE: never writable and executable")),
+        remedies=(
+            *bypass(case),
+            Remedy("Set MemoryDenyWriteExecute=no in the unit of the service, where systemd starts it."),
+            Remedy(build),
+        ),
+    )
+
+
+@rule("TFG151", "Writes into its own code, and does not say so")
+def unmarked_text_relocation(case: Case) -> Verdict | None:
+    """A relocation writes to a segment that is not writable, and the library has no mark (DT_TEXTREL) that says so.
+
+    The loader makes such a segment writable only where the mark is; without it, its own write ends the process with
+    SIGSEGV, which no `except` catches. No linker makes such a file: a tool has removed the mark, or changed the
+    permissions of a segment.
+    """
+    failure = case.failure
+    if failure is None or not _is(case, "text-relocation"):
+        return None
+    return Verdict(
+        message=f"{name_of(case)} makes the loader write to memory that is not writable: the process dies",
+        evidence=file_rows(case, ("have", failure.detail)),
+        remedies=(
+            *bypass(case),
+            *fetch_again(case, "the tables of this file were changed", instead="Build it again with -fPIC."),
+        ),
+    )
+
+
+@rule("TFG152", "A token in a needed name, in secure mode")
+def token_in_secure_mode(case: Case) -> Verdict | None:
+    """The library needs another by a name with $ORIGIN, $LIB or $PLATFORM in it, and the process has raised privileges.
+
+    In a program that is set-user-ID, set-group-ID or has file capabilities (setcap), glibc refuses such names. Tokens
+    in RPATH and RUNPATH of a library go on working.
+    """
+    failure = case.failure
+    if failure is None or not _is(case, "token-in-secure-mode"):
+        return None
+    return Verdict(
+        message=f"{base(failure.path)} needs {failure.name}, which a process with raised privileges may not look up",
+        evidence=file_rows(case, ("process", "setuid, setgid or file capabilities (AT_SECURE)")),
+        remedies=(
+            *bypass(case),
+            Remedy(
+                "Take the capabilities off the interpreter, or start one that has none.",
+                f"setcap -r {shlex.quote(case.host.executable)}",
+            ),
+            Remedy("Link it so that it needs a bare name, and give the folder as RUNPATH with $ORIGIN."),
+        ),
+    )
+
+
+RULES = (
+    noexec_mount,
+    executable_stack,
+    not_for_dlopen,
+    debug_information_only,
+    static_tls_exhausted,
+    write_execute_forbidden,
+    unmarked_text_relocation,
+    token_in_secure_mode,
+)
