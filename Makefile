@@ -17,6 +17,7 @@ NEWEST_2.15 := 11
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 LAB_ARGS ?=
+SURVEY_ARGS ?= --write
 
 # set up once, and again where one of these two files has changed
 VENV_READY := .venv/.ready-venv
@@ -27,7 +28,7 @@ INPUTS := pyproject.toml Makefile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types test-slow lab bench docs clean tensorflow-2.18 tensorflow-2.15
+.PHONY: help venv demo test lint types test-slow lab bench survey docs clean tensorflow-2.18 tensorflow-2.15
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +58,9 @@ lab: $(TEST_READY)  ## random forests of libraries in other worlds (Debian 11 to
 
 bench: $(BENCH_READY)  ## tfguard beside ldd, libtree, lddtree, auditwheel, LIEF
 	@$(PY) benchmarks/run.py $(BENCH_ARGS)
+
+survey: $(TEST_READY)  ## load every shared object of a hundred packages, and compare (an hour, 15 GB in .cache)
+	@nice -n 15 $(PY) -m tests.survey $(SURVEY_ARGS)
 
 docs: $(DEMO_READY)  ## write the generated pages anew
 	@$(PY) docs/generate.py

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.comparison import CONSTRUCTOR, compare
 from tests.support.here import is_glibc
-from tests.support.real_loader import mapped_in_fork
 from tfguard.live_host import this_host
-from tfguard.loader.glibc import Process
 
 _PACKAGES = Path(sysconfig.get_path("platlib"))
 
@@ -35,34 +34,20 @@ def shared_objects(places: Iterable[str]) -> Iterator[str]:
                     yield path
 
 
-def compare(paths: Iterable[str], outcomes: Counter[str]) -> Iterator[str]:
+def compared(paths: Iterable[str], outcomes: Counter[str]) -> Iterator[str]:
     """What is said wrongly of these files, in words; every outcome is counted."""
     host = this_host()
     for path in paths:
-        with Process(host) as process:
-            said = process.dlopen(path)
-        was = mapped_in_fork(path, collect=True, patience=60)
-        if was.died is not None and said.failure is None:
-            # Not the loader's doing: it had mapped and bound everything when a constructor ended the process.
-            outcomes[f"a constructor of {os.path.basename(path)} dies: {was.died}"] += 1
-        elif was.loads:
-            outcomes["loads"] += 1
-            if said.failure is not None and said.failure.certain:
-                yield f"false alarm: {path}: {said.failure}"
-            elif said.failure is None and tuple(image.path for image in said.images) != was.mapped:
-                yield f"other files: {path}:\n  {[image.path for image in said.images]}\n  {list(was.mapped)}"
-        else:
-            outcomes["refused"] += 1
-            if said.failure is None:
-                yield f"missed: {path}: {was}"
-            elif (said.failure.message, said.failure.signal) != (was.message, was.died):
-                yield f"other words: {path}: {said.failure.says}; {was}"
+        one = compare(path, host)
+        outcomes[one.outcome if one.outcome is not CONSTRUCTOR else f"{os.path.basename(path)}: {CONSTRUCTOR}"] += 1
+        if one.wrong is not None:
+            yield one.wrong
 
 
 def test_system_libraries(capfd: pytest.CaptureFixture[str]) -> None:
     """No false alarm and none missed below the loader's directories; files, order and messages are the loader's."""
     outcomes: Counter[str] = Counter()
-    wrong = list(compare(shared_objects(this_host().system_directories), outcomes))
+    wrong = list(compared(shared_objects(this_host().system_directories), outcomes))
 
     with capfd.disabled():
         print(f"\nsystem libraries: {dict(outcomes)}")
@@ -75,7 +60,7 @@ def test_system_libraries(capfd: pytest.CaptureFixture[str]) -> None:
 def test_installed_packages(capfd: pytest.CaptureFixture[str]) -> None:
     """The same for every shared object of this environment, TensorFlow's among them."""
     outcomes: Counter[str] = Counter()
-    wrong = list(compare(shared_objects([str(_PACKAGES)]), outcomes))
+    wrong = list(compared(shared_objects([str(_PACKAGES)]), outcomes))
 
     with capfd.disabled():
         print(f"\ninstalled packages: {dict(outcomes)}")
