@@ -118,7 +118,6 @@ def test_real_native_package(tmp_path: Path) -> None:
 
 # name of the package, type and text of the exception: what the same import raises without a guard
 UNTOUCHED = [
-    ("nothing_of_that_name", "ModuleNotFoundError", "No module named 'nothing_of_that_name'"),
     ("good.nothing", "ModuleNotFoundError", "No module named 'good.nothing'"),
     ("plain.nothing.more", "ModuleNotFoundError", "No module named 'plain.nothing'"),
     ("wrong", "RuntimeError", "not today"),
@@ -131,6 +130,18 @@ UNTOUCHED = [
     ("", "ValueError", "Empty module name"),
     (".good", "TypeError", "the 'package' argument is required"),
 ]
+
+
+def test_package_that_is_not_there(packages: Path) -> None:
+    """Whoever catches ModuleNotFoundError for an optional package goes on catching it; the name is where it was."""
+    code = (
+        "import json, pickle, tfguard\ntry:\n    tfguard.safe_import('nothing_of_that_name')\n"
+        "except ModuleNotFoundError as error:\n    same = pickle.loads(pickle.dumps(error))\n"
+        "    guards = isinstance(error, tfguard.GuardImportError)\n"
+        "    print(json.dumps([type(same).__name__, same.name, same.codes, guards]))"
+    )
+
+    assert run(code, packages) == ["GuardModuleNotFoundError", "nothing_of_that_name", ["TFG401"], True]
 
 
 @pytest.mark.parametrize(("name", "kind", "text"), UNTOUCHED, ids=[f"{one[0]}-{one[1]}" for one in UNTOUCHED])

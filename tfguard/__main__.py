@@ -98,10 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         " (default: tensorflow where the library needs its framework)",
     )
     check.add_argument("--files-only", action="store_true", help="packages: do not look symbols up")
+    check.add_argument("--deep", action="store_true", help="packages: hash every file, and show how far that is")
     tree = command("tree", _tree, "show what the loader would map, in its order, and from where")
     tree.add_argument("targets", nargs=1, metavar="NAME_OR_PATH", help=what.partition(";")[0])
     tree.add_argument("--after", metavar="NAME", help="as for check")
-    tree.set_defaults(files_only=True)
+    tree.set_defaults(files_only=True, deep=False)
     show = command("show", _show, "show what a file says about itself")
     show.add_argument("file", metavar="FILE")
     explain = command("explain", _explain, "explain a code")
@@ -136,7 +137,7 @@ def _tree(options: argparse.Namespace) -> tuple[str, int]:
 
 
 def _reports(options: argparse.Namespace) -> list[Report]:
-    from tfguard.check import check_import, check_library
+    from tfguard.check import check_library
 
     _check_codes(options.ignore)
     if options.after is not None:
@@ -149,9 +150,21 @@ def _reports(options: argparse.Namespace) -> list[Report]:
             after = options.after if options.after is not None else _opened_after(path)
             reports.append(check_library(path, after=after, ignore=options.ignore))
         else:
-            _require_package(target)
-            reports.append(check_import(target, ignore=options.ignore, symbols=not options.files_only))
+            _require_name(target)
+            reports.append(_package_report(target, options))
     return reports
+
+
+def _package_report(target: str, options: argparse.Namespace) -> Report:
+    from tfguard.check import check_import
+
+    symbols = not options.files_only
+    if not options.deep:
+        return check_import(target, ignore=options.ignore, symbols=symbols)
+    from tfguard.progress import Bar
+
+    with Bar(sys.stderr, f"hashing {target}") as bar:
+        return check_import(target, ignore=options.ignore, symbols=symbols, deep=True, progress=bar.show)
 
 
 def _opened_after(path: str) -> str | None:
@@ -166,11 +179,15 @@ def _opened_after(path: str) -> str | None:
     return "tensorflow" if is_op and find_package("tensorflow") is not None else None
 
 
+def _require_name(name: str) -> None:
+    if not name.isidentifier():
+        raise _UsageError(f"{name!r} is no file, and no name of a package (a top-level one, without dots)")
+
+
 def _require_package(name: str) -> None:
     from tfguard.installation import find_package
 
-    if not name.isidentifier():
-        raise _UsageError(f"{name!r} is no file, and no name of a package (a top-level one, without dots)")
+    _require_name(name)
     if find_package(name) is None:
         raise _UsageError(f"this Python ({sys.executable}) has no package {name!r}")
 

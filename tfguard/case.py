@@ -1,13 +1,16 @@
-"""What a rule is given to judge: one failed load with the facts gathered around it."""
+"""What a rule is given to judge: one load, or one installation, with the facts gathered around it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfguard.binary.kinds import Kind
 from tfguard.host import Host
 from tfguard.loader.trace import Failure, Trace
+
+if TYPE_CHECKING:
+    from tfguard.installed.survey import Installed
 
 
 class Elsewhere(NamedTuple):
@@ -65,7 +68,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One load and what surrounds it.
+    """One load and what surrounds it; or one installation, where `installed` is set: then no load was played.
 
     `target` is what the user asked to load. `file` is the file at fault, `kind` what it is by its bytes, `place` what
     surrounds it, `origin` the distribution that brought it, or that brought the library which is gone. `fatal` says
@@ -103,3 +106,4 @@ class Case:
     framework_loaded: bool = False
     exported_by_framework: bool = False
     others_needed: tuple[str, ...] = ()
+    installed: Installed | None = None

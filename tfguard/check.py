@@ -8,8 +8,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from tfguard.check_installed import Inspected, inspect, with_causes_first
 from tfguard.host import Host
-from tfguard.installation import FRAMEWORK, Native, Package, find_package, natives_of
+from tfguard.installation import FRAMEWORK, Native, Package, find_package, natives_of, plugins_of
+from tfguard.installed.python import Python, this_python
 from tfguard.live_host import this_host
 from tfguard.loader.processes import knows, start
 from tfguard.loader.trace import Failure, Trace
@@ -17,6 +19,7 @@ from tfguard.report import Report
 
 if TYPE_CHECKING:
     from tfguard.finding import Finding
+    from tfguard.installed.record import Progress
     from tfguard.loader.link_map import LinkMap
     from tfguard.loader.process import Process
 
@@ -29,35 +32,64 @@ def check_import(
     host: Host | None = None,
     ignore: Collection[str] = (),
     symbols: bool | Literal["auto"] = True,
+    deep: bool = False,
+    progress: Progress | None = None,
+    python: Python | None = None,
 ) -> Report:
     """Say what `import name` would fail of, without importing it.
 
     Every native file that the import loads is played through the loader in one process, in the import's order: what
     one maps, the next finds loaded. With `symbols=False` undefined symbols are not looked up, with "auto" only where
-    some library comes from a place that the installation does not vouch for. `ignore` holds codes of findings to
-    leave out. Of a dotted name the whole package is checked. Raises nothing: where tfguard itself trips, that is a
-    warning in the report.
+    some library comes from a place that the installation does not vouch for. What is installed around the package is
+    looked at as well, with "auto" only where something about it is out of the ordinary; with `deep` every file of it
+    is hashed (about a gigabyte; `progress` is told bytes done, bytes in all and the file in hand). `python` is the
+    interpreter that this is for, by default the one that runs this. `ignore` holds codes of findings to leave out.
+    Of a dotted name the whole package is checked. Raises nothing: where tfguard itself trips, that is a warning in
+    the report.
     """
     try:
-        return _check_import(name, host if host is not None else this_host(), ignore, symbols)
+        python = python if python is not None else this_python()
+        host = host if host is not None else this_host()
+        return _check_import(name, host, python, ignore, symbols=symbols, deep=deep, progress=progress)
     except Exception as error:  # fail open
         return _report(name, host or Host(), "import", findings=_tripped(name, error), ignore=ignore)
 
 
-def _check_import(name: str, host: Host, ignore: Collection[str], symbols: bool | Literal["auto"]) -> Report:
-    package = find_package(name.partition(".")[0])
-    if package is None:
+def _check_import(
+    name: str,
+    host: Host,
+    python: Python,
+    ignore: Collection[str],
+    *,
+    symbols: bool | Literal["auto"],
+    deep: bool,
+    progress: Progress | None,
+) -> Report:
+    top = name.partition(".")[0]
+    package = find_package(top)
+    if package is None and not top.isidentifier():
         return _report(name, host, "import", skipped=(f"no package called {name} is found on sys.path",))
-    if unknown := _unknown_loader(host):
-        return _report(name, host, "import", skipped=(unknown,))
     everything = symbols is True
-    natives = [one for one in natives_of(package, everything=everything) if not _is_imported(one)]
-    plays = _play(package, natives, host, name=name, symbols=everything)
+    natives = list(natives_of(package, everything=everything)) if package is not None else []
+
+    def look(*, closely: bool) -> Inspected:
+        return inspect(top, package, natives, host, python, closely=closely, deep=deep, progress=progress)
+
+    inspected = look(closely=everything or deep)
+    if package is None:
+        return _report(name, host, "import", findings=inspected.findings, ignore=ignore)
+    if unknown := _unknown_loader(host):
+        return _report(name, host, "import", findings=inspected.findings, ignore=ignore, skipped=(unknown,))
+    if top == "tensorflow":
+        natives += plugins_of(python.path, python.user_site)
+    to_play = [one for one in natives if not _is_imported(one)]
+    plays = _play(package, to_play, host, name=name, symbols=everything)
     if symbols == "auto" and _is_unusual(plays.traces, host, package):
-        plays = _play(package, natives, host, name=name, symbols=True)
-    return _report(
-        name, host, "import", findings=plays.findings, traces=plays.traces, ignore=ignore, symbols=plays.symbols
-    )
+        plays = _play(package, to_play, host, name=name, symbols=True)
+    if inspected.installed is None and any(one.severity == "error" for one in plays.findings):
+        inspected = look(closely=True)
+    findings = with_causes_first(inspected, plays.findings, plays.traces)
+    return _report(name, host, "import", findings=findings, traces=plays.traces, ignore=ignore, symbols=plays.symbols)
 
 
 def check_library(

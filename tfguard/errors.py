@@ -53,6 +53,10 @@ class GuardImportError(GuardError, ImportError):
         self.msg = str(report)
 
 
+class GuardModuleNotFoundError(GuardImportError, ModuleNotFoundError):
+    """The GuardImportError for a package that is not there: whoever catches ModuleNotFoundError catches it as well."""
+
+
 class OpLibraryError(GuardError, OSError):
     """An op library that would not load; `.filename` is the library, `.errno` fits the cause."""
 
@@ -79,10 +83,14 @@ _ERRNOS = {
 }
 
 
+_NOT_THERE = ("not-installed", "another-environment", "no-wheel-for-this-python")
+
+
 def error_for(report: Report) -> GuardError:
     """The exception that fits what was checked; a tf.errors.NotFoundError too where TensorFlow is loaded."""
     if report.kind == "import":
-        return GuardImportError(report)
+        first = report.errors[0].slug if report.errors else ""
+        return GuardModuleNotFoundError(report) if first in _NOT_THERE else GuardImportError(report)
     not_found = getattr(getattr(sys.modules.get("tensorflow"), "errors", None), "NotFoundError", None)
     return _also_not_found(report, not_found) if isinstance(not_found, type) else OpLibraryError(report)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from typing import NamedTuple
 
@@ -125,6 +125,25 @@ def natives_of(package: Package, *, everything: bool) -> tuple[Native, ...]:
         if os.path.realpath(path) not in seen
     ]
     return (*listed, *others)
+
+
+def plugins_of(path: Iterable[str], user_site: str | None) -> tuple[Native, ...]:
+    """What lies in the folders `tensorflow-plugins`: TensorFlow opens every library in them at the end of its import.
+
+    It looks for them in the entries of sys.path that have "site-packages" in their names, and in the user's own.
+    """
+    sites = (*((user_site,) if user_site else ()), *(one for one in path if "site-packages" in one))
+    found = []
+    for site in dict.fromkeys(sites):
+        folder = os.path.join(site, "tensorflow-plugins")
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith((".so", ".dylib", ".dll")) or ".so." in name:
+                found.append(Native(f"tensorflow-plugins/{name}", os.path.join(folder, name), False, True, listed=True))
+    return tuple(found)
 
 
 def _listed(package: Package) -> list[Native]:

@@ -1,11 +1,18 @@
-"""The table of causes: for every code at least one case of real files."""
+"""All cases of the rules, in the order of their codes."""
 
 from __future__ import annotations
 
-from tests.rules import cases_file, cases_mapping, cases_needed, cases_processor, cases_symbol
+from tests.rules import (
+    cases_file,
+    cases_installation,
+    cases_mapping,
+    cases_needed,
+    cases_processor,
+    cases_symbol,
+)
 from tests.rules.stage import RuleCase
 
-_FAMILIES = (cases_file, cases_mapping, cases_needed, cases_processor, cases_symbol)
+_FAMILIES = (cases_file, cases_installation, cases_mapping, cases_needed, cases_processor, cases_symbol)
 
 CASES: tuple[RuleCase, ...] = tuple(
     sorted((case for family in _FAMILIES for case in family.CASES), key=lambda case: case.id)

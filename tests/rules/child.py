@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.support.real_loader import mapped_in_fork
 from tfguard.check import check_import, check_library
 from tfguard.host import Host, Limits, Processor
+from tfguard.installed.python import Python, this_python
 from tfguard.live_host import this_host
 from tfguard.render import as_dict
 from tfguard.report import Report
@@ -35,10 +36,16 @@ def _host(changes: dict[str, object]) -> Host:
     return replace(host, **values)  # type: ignore[arg-type]  # each key is a field of Host
 
 
+def _python(changes: dict[str, object]) -> Python:
+    python = this_python()
+    listed = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    return python._replace(**listed)  # type: ignore[arg-type]  # each key is a field of Python
+
+
 def _report(request: dict[str, object]) -> Report:
     target, door, host = str(request["target"]), request["door"], _host(request["host"])  # type: ignore[arg-type]
     if door == "import":
-        return check_import(target, host=host)
+        return check_import(target, host=host, python=_python(request["python"]))  # type: ignore[arg-type]  # JSON
     if door == "guarded":
         import tfguard
 
@@ -69,6 +76,14 @@ def _words(host: Host) -> dict[str, str]:
     return words
 
 
+def _python_words() -> dict[str, str]:
+    short = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    words = {f"Python {short}": "Python 3.NN", f"Python ({short}": "Python (3.NN", os.path.dirname(os.__file__): "/lib"}
+    full = f"{short}.{sys.version_info[2]}"
+    words |= {f"({full}": "(3.NN.N", f"Python ({full}": "Python (3.NN.N", f"cp{short.replace('.', '')}": "cp3NN"}
+    return words
+
+
 def main() -> None:
     """Answer the one request on standard input."""
     request = json.load(sys.stdin)
@@ -91,7 +106,7 @@ def main() -> None:
         "finding": findings[0] if findings else None,
         "codes": [one["code"] for one in findings],
         "real": _real(request) if asks else None,
-        "words": _words(report.host) | {f"Python {sys.version_info[0]}.{sys.version_info[1]}": "Python 3.NN"},
+        "words": _words(report.host) | _python_words(),
         "installer": _system()[1],
     }
     print(json.dumps(answer))

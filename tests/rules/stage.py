@@ -26,8 +26,8 @@ class Question:
 
     `before` is loaded first, `before_global` with RTLD_GLOBAL. `environment` is that of the process from its start,
     `late` an LD_LIBRARY_PATH set inside it, `path` folders for sys.path. With `ordinary` file modes bind the process
-    even where it is root. `host` changes what tfguard is told of this process: then the real loader, which cannot be
-    changed so, is not asked. `door` is "library", "op", "import" or "guarded" (safe_import).
+    even where it is root. `host` and `python` change what tfguard is told of this process: then the real loader,
+    which cannot be changed so, is not asked. `door` is "library", "op", "import" or "guarded" (safe_import).
     """
 
     target: str
@@ -40,6 +40,7 @@ class Question:
     cwd: str | None = None
     ordinary: bool = False
     host: Mapping[str, Any] = field(default_factory=dict)  # Any: values of fields of Host, as JSON has them
+    python: Mapping[str, Any] = field(default_factory=dict)  # the same of Python
     asks: bool = True
 
 
@@ -81,7 +82,7 @@ def _readers(root: Path) -> str:
     """A folder with the libraries that tfguard reads for people with, and nothing else that is installed."""
     folder = root / ".readers"
     folder.mkdir(exist_ok=True)
-    for name in ("macholib", "altgraph", "elftools", "itanium_demangler"):
+    for name in ("macholib", "altgraph", "elftools", "itanium_demangler", "packaging"):
         spec = find_spec(name)
         for place in spec.submodule_search_locations or () if spec is not None else ():
             if not (folder / name).exists():
@@ -108,7 +109,7 @@ def put(question: Question, root: Path) -> Answer:
         drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     request = {
         name: getattr(question, name)
-        for name in ("target", "door", "before", "before_global", "late", "host", "asks", "path")
+        for name in ("target", "door", "before", "before_global", "late", "host", "python", "asks", "path")
     }
     done = subprocess.run(
         [*drop, sys.executable, "-S", "-W", "ignore", str(CHILD)],

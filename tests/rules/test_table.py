@@ -14,17 +14,18 @@ from tests.rules.stage import Answer, RuleCase, clear, put
 from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
 from tests.support.tensorflow_copy import TensorFlowCopy
-from tfguard.rules import CAUSES, RULES, WARNINGS, explain
+from tfguard.rules import CAUSES, INSTALLATION, RULES, WARNINGS, explain
 from tfguard.rules.rule import Rule
 
 on_this_machine = pytest.mark.skipif(not is_glibc_x86_64(), reason="the cases are files for glibc on x86-64")
 
-# What the hundreds of a code say: a file and the machine, a needed library, its versions, its symbols, the processor
-# and the process, the guard.
+# What the hundreds of a code say: a file and the machine, a needed library, its versions, the installation, symbols,
+# the processor and the process, the guard.
 FAMILIES = {
     "1": ("machine", "file", "content", "mapping"),
     "2": ("needed",),
     "3": ("version",),
+    "4": ("installation", "requirements", "plugin"),
     "5": ("symbol",),
     "6": ("processor",),
     "9": ("guarding",),
@@ -108,7 +109,7 @@ def test_every_code_has_a_case_and_a_golden_text() -> None:
 
 def test_codes_and_slugs_are_unique() -> None:
     """Different rules have different codes and slugs, and the code's first figure is that of its family."""
-    rules = {id(one): one for one in CAUSES + WARNINGS}.values()
+    rules = {id(one): one for one in CAUSES + INSTALLATION + WARNINGS}.values()
 
     assert len({one.code for one in rules}) == len({one.slug for one in rules}) == len(rules) == len(RULES)
     for one in rules:

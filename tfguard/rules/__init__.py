@@ -4,26 +4,49 @@ from __future__ import annotations
 
 from tfguard.case import Case
 from tfguard.finding import Finding
-from tfguard.rules import content, file, guarding, machine, mapping, needed, processor, symbol, version
+from tfguard.rules import (
+    content,
+    file,
+    guarding,
+    installation,
+    machine,
+    mapping,
+    needed,
+    plugin,
+    processor,
+    requirements,
+    symbol,
+    version,
+)
 from tfguard.rules.rule import Rule
 
-_FAMILIES = (processor, machine, file, content, mapping, needed, version, symbol, guarding)
+_FAMILIES = (processor, plugin, machine, file, content, mapping, needed, version, symbol, guarding)
 
 CAUSES: tuple[Rule, ...] = tuple(one for family in _FAMILIES for one in family.RULES)
+INSTALLATION: tuple[Rule, ...] = (*installation.RULES, *requirements.RULES)
 WARNINGS: tuple[Rule, ...] = (*file.WARNINGS, *symbol.WARNINGS, *guarding.WARNINGS)
-RULES: tuple[Rule, ...] = tuple(sorted({one.code: one for one in CAUSES + WARNINGS}.values(), key=lambda one: one.code))
+RULES: tuple[Rule, ...] = tuple(
+    sorted({one.code: one for one in CAUSES + INSTALLATION + WARNINGS}.values(), key=lambda one: one.code)
+)
 
 
 def judge(case: Case) -> tuple[Finding, ...]:
-    """The finding for a failed load, or the warnings for one that goes well."""
+    """The finding for a failed load, or the warnings for one that goes well; all that is wrong with an installation."""
+    if case.installed is not None:
+        if case.installed.package is None:  # one cause: in another Python, not to be had for this one, not installed
+            return _first(INSTALLATION, case)
+        return _all(INSTALLATION, case)
     if case.failure is not None:
-        for one in CAUSES:
-            finding = one.judge(case)
-            if finding is not None:
-                return (finding,)
-        return ()
-    found = (one.judge(case) for one in WARNINGS)
-    return tuple(finding for finding in found if finding is not None)
+        return _first(CAUSES, case)
+    return _all(WARNINGS, case)
+
+
+def _first(rules: tuple[Rule, ...], case: Case) -> tuple[Finding, ...]:
+    return next(((finding,) for one in rules if (finding := one.judge(case)) is not None), ())
+
+
+def _all(rules: tuple[Rule, ...], case: Case) -> tuple[Finding, ...]:
+    return tuple(finding for one in rules if (finding := one.judge(case)) is not None)
 
 
 def explain(code: str) -> str:

@@ -1,0 +1,98 @@
+"""Distributions as their folders of metadata tell them: one listing a directory, files read when they are asked for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_METADATA_LIMIT = 1 << 22
+_RECORD_LIMIT = 1 << 26
+_EGG = re.compile(r"(.+?)-([^-]+?)(?:-py\d[\w.]*)?\.egg-info")
+
+
+class Distribution(NamedTuple):
+    """A distribution: canonical name, version, the directory it lies in and its folder (or file) of metadata there."""
+
+    name: str
+    version: str
+    site: str
+    folder: str
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for to have this very one: `tensorflow-cpu==2.21.0`."""
+        return f"{self.name}=={self.version}"
+
+    @property
+    def metadata(self) -> str:
+        """The path of its folder of metadata."""
+        return os.path.join(self.site, self.folder)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def canonical(name: str) -> str:
+    """A name as all spellings of it compare (PEP 503)."""
+    return name.replace("_", "-").replace(".", "-").lower()
+
+
+def listing(directory: str) -> tuple[str, ...]:
+    """The sorted names in a directory, none where it cannot be read."""
+    try:
+        return tuple(sorted(os.listdir(directory)))
+    except (OSError, ValueError):
+        return ()
+
+
+def distributions_among(site: str, names: Iterable[str]) -> list[Distribution]:
+    """The distributions that names in a directory stand for."""
+    found = []
+    for name in names:
+        if name.endswith(".dist-info"):
+            distribution, dash, version = name[:-10].rpartition("-")
+            if dash and not distribution.startswith("~"):
+                found.append(Distribution(canonical(distribution), version, site, name))
+        elif name.endswith(".egg-info") and (egg := _EGG.fullmatch(name)):
+            found.append(Distribution(canonical(egg[1]), egg[2], site, name))
+    return found
+
+
+def distributions_on(path: Iterable[str]) -> tuple[Distribution, ...]:
+    """All distributions in these directories, in the order of the path: the first of a name is the one in use."""
+    return tuple(one for site in path for one in distributions_among(site, listing(site)))
+
+
+def by_name(distributions: Iterable[Distribution]) -> dict[str, Distribution]:
+    """The one in use of each name."""
+    first: dict[str, Distribution] = {}
+    for one in distributions:
+        first.setdefault(one.name, one)
+    return first
+
+
+def read_text(distribution: Distribution, name: str) -> str:
+    """A file of a distribution's metadata, "" where it has none that can be read."""
+    limit = _RECORD_LIMIT if name == "RECORD" else _METADATA_LIMIT
+    try:
+        with open(os.path.join(distribution.metadata, name), "rb") as file:
+            return os.fsdecode(file.read(limit))
+    except (OSError, ValueError):
+        return ""
+
+
+def requires(distribution: Distribution) -> tuple[str, ...]:
+    """Its requirements as its metadata spells them."""
+    if distribution.folder.endswith(".egg-info"):
+        return ()  # the requires.txt of old: other systems of packages, which mend their own
+    head = read_text(distribution, "METADATA").partition("\n\n")[0]
+    return tuple(line[14:].strip() for line in head.splitlines() if line[:14].lower() == "requires-dist:")
+
+
+def wheel_tags(distribution: Distribution) -> tuple[str, ...]:
+    """The tags of the wheel that it was installed from, none where that is not known."""
+    return tuple(
+        line[4:].strip() for line in read_text(distribution, "WHEEL").splitlines() if line[:4].lower() == "tag:"
+    )

@@ -1,0 +1,155 @@
+"""What is known of releases and written down as data: their wheels, and what their imports were seen to die of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tfguard.installed.distributions import Distribution
+from tfguard.installed.families import family_of
+from tfguard.installed.python import Python
+
+_DATA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data")
+_OLD_NAMES = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+_PEP600 = "manylinux"
+
+Release = tuple[int, ...]
+
+
+class Death(NamedTuple):
+    """An import that was seen to die: `distribution` from one release to below another, beside versions of `beside`.
+
+    An open end is (); `missing` says that it dies when `beside` is not there. `says` is the last line of the import.
+    """
+
+    distribution: str
+    first: Release
+    below: Release
+    beside: str
+    lowest: Release
+    under: Release
+    missing: bool
+    says: str
+
+    def is_of(self, name: str, version: str) -> bool:
+        """Whether it is about this distribution, or for TensorFlow about one of the same package."""
+        family = family_of("tensorflow") if self.distribution == "tensorflow" else (self.distribution,)
+        return name in family and _within(release_of(version), self.first, self.below)
+
+    def among(self, here: Mapping[str, Distribution]) -> Distribution | None:
+        """The distribution that it is about, of those that are installed."""
+        names = family_of("tensorflow") if self.distribution == "tensorflow" else (self.distribution,)
+        whom = next((here[one] for one in names if one in here), None)
+        return whom if whom is not None and self.is_of(whom.name, whom.version) else None
+
+    def meets(self, version: str) -> bool:
+        """Whether this version of the one beside it is deadly."""
+        return not self.missing and _within(release_of(version), self.lowest, self.under)
+
+
+class Wheels(NamedTuple):
+    """The wheels of one release: for which Pythons, oldest and newest, and platform tags."""
+
+    distribution: str
+    release: Release
+    oldest: Release
+    newest: Release
+    platforms: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """The release as it is written."""
+        return ".".join(map(str, self.release))
+
+
+def release_of(version: str) -> Release:
+    """The numbers that a version begins with: (2, 21, 0) of 2.21.0rc1; what follows does not count here."""
+    numbers = []
+    for part in version.split("+", maxsplit=1)[0].split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    return tuple(numbers)
+
+
+def _within(release: Release, first: Release, below: Release) -> bool:
+    return bool(release) and release >= first and (not below or release[: len(below)] < below)
+
+
+def _lines(name: str) -> list[str]:
+    try:
+        with open(os.path.join(_DATA, name), encoding="ascii") as file:
+            return [line for line in file.read().splitlines() if line and not line.startswith("#")]
+    except OSError:
+        return []
+
+
+def _number(text: str) -> Release:
+    return () if text in ("-", "missing") else tuple(map(int, text.split(".")))
+
+
+def deaths() -> tuple[Death, ...]:
+    """The table of imports that were seen to die."""
+    found = []
+    for line in _lines("requirements.txt"):
+        name, first, below, beside, lowest, under, says = line.split(maxsplit=6)
+        missing = lowest == "missing"
+        found.append(
+            Death(name, _number(first), _number(below), beside, _number(lowest), _number(under), missing, says)
+        )
+    return tuple(found)
+
+
+def standard_names() -> frozenset[str]:
+    """The modules of the standard library that `import tensorflow` was seen to import from files."""
+    return frozenset(word for line in _lines("standard_library.txt") for word in line.split())
+
+
+def all_wheels() -> tuple[Wheels, ...]:
+    """The wheels of TensorFlow's releases, oldest first."""
+    found = []
+    for line in _lines("wheels.txt"):
+        name, release, pythons, *platforms = line.split()
+        oldest, _, newest = pythons.partition("-")
+        found.append(Wheels(name, _number(release), _number(oldest), _number(newest), tuple(platforms)))
+    return tuple(found)
+
+
+def fitting(wheels: tuple[Wheels, ...], python: Python, libc: str, libc_version: Release) -> Wheels | None:
+    """The newest release with a wheel for this Python on this system."""
+    fits = [
+        one
+        for one in wheels
+        if one.oldest <= python.version[:2] <= one.newest and runs_on(one, python, libc, libc_version)
+    ]
+    return max(fits, key=lambda one: one.release, default=None)
+
+
+def runs_on(wheels: Wheels, python: Python, libc: str, libc_version: Release) -> bool:
+    """Whether one of its platform tags is for this system and processor, whatever the Python."""
+    if python.implementation != "cpython" or python.bits != 64:
+        return False
+    return any(_platform_fits(one, python, libc, libc_version) for one in wheels.platforms)
+
+
+def _platform_fits(tag: str, python: Python, libc: str, libc_version: Release) -> bool:
+    if tag.startswith(_PEP600):
+        return (
+            python.system == "linux"
+            and libc == "glibc"
+            and tag.endswith(f"_{python.machine}")
+            and (libc_version >= _glibc_of(tag))
+        )
+    if tag.startswith("macosx"):
+        return python.system == "darwin" and tag.endswith(f"_{python.machine}")
+    return tag.startswith("win") and python.system == "win32" and python.machine in ("amd64", "x86_64")
+
+
+def _glibc_of(tag: str) -> Release:
+    """PEP 600: manylinux_2_17_x86_64 asks for glibc 2.17; and the names of old."""
+    old = _OLD_NAMES.get(tag.partition("_")[0])
+    return old if old is not None else tuple(int(part) for part in tag.split("_")[1:3])

@@ -1,0 +1,82 @@
+"""The Python that an installation is for, as a value: Python; this_python() makes one of the running interpreter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
+from typing import NamedTuple
+
+
+class Python(NamedTuple):
+    """An interpreter: all of it that decides which packages it finds and which wheels are made for it.
+
+    `version` is (3, 11, 7), `path` its sys.path, `library` the folder of the standard library. `system` is that of
+    sys.platform, `machine` that of uname, `bits` 64 or 32. `virtual_env` is what VIRTUAL_ENV says, `commands` are the
+    directories of PATH, `system_prefixes` where the system has other Pythons. `builtins` are the modules that no file
+    can stand in for, `imported` those that are imported already, each with its file.
+    """
+
+    executable: str
+    version: tuple[int, int, int]
+    path: tuple[str, ...]
+    implementation: str = "cpython"
+    prefix: str = ""
+    base_prefix: str = ""
+    library: str = ""
+    user_site: str | None = None
+    suffixes: tuple[str, ...] = (".so",)
+    system: str = "linux"
+    machine: str = "x86_64"
+    bits: int = 64
+    virtual_env: str | None = None
+    home: str = ""
+    commands: tuple[str, ...] = ()
+    cwd: str = ""
+    system_prefixes: tuple[str, ...] = ("/opt", "/usr/local", "/usr")
+    builtins: frozenset[str] = frozenset()
+    imported: Mapping[str, str | None] = {}
+
+    @property
+    def short(self) -> str:
+        """The version as a wheel knows it: 3.11."""
+        return f"{self.version[0]}.{self.version[1]}"
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The entries of the path that may hold distributions: not the standard library's, none twice."""
+        own = (self.library, os.path.join(self.library, "lib-dynload"))
+        return tuple(dict.fromkeys(one or os.curdir for one in self.path if one not in own))
+
+
+def this_python() -> Python:
+    """The interpreter that runs this."""
+    site = sys.modules.get("site")  # None under -S: then there is no user site either
+    return Python(
+        executable=sys.executable,
+        version=(sys.version_info[0], sys.version_info[1], sys.version_info[2]),
+        path=tuple(map(os.fsdecode, sys.path)),
+        implementation=sys.implementation.name,
+        prefix=sys.prefix,
+        base_prefix=sys.base_prefix,
+        library=os.path.dirname(os.__file__),
+        user_site=getattr(site, "USER_SITE", None) if getattr(site, "ENABLE_USER_SITE", False) else None,
+        suffixes=tuple(EXTENSION_SUFFIXES),
+        system=sys.platform,
+        machine=os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "").lower(),
+        bits=64 if sys.maxsize > 2**32 else 32,
+        virtual_env=os.environ.get("VIRTUAL_ENV"),
+        home=os.path.expanduser("~"),
+        commands=tuple(os.environ.get("PATH", "").split(os.pathsep)),
+        cwd=_cwd(),
+        builtins=frozenset(sys.builtin_module_names),
+        imported={name: getattr(module, "__file__", None) for name, module in sys.modules.copy().items()},
+    )
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""

@@ -1,0 +1,183 @@
+"""A distribution's RECORD held against the files on disk: what is missing, what is not as it was installed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tfguard.binary.elf import look_at
+from tfguard.image import Image
+from tfguard.installed.distributions import Distribution, listing, read_text
+
+# What an import runs or loads; everything else may be left out of an image to save space, and often is.
+_RUN = (".py", ".so", ".pyd", ".dll", ".dylib")
+_VERSIONED = re.compile(r"\.so(\.\d+)+$")
+_NOT_RUN = frozenset(("tests", "test", "testing", "include"))
+_NAMES_KEPT = 50
+_CHUNK = 1 << 20
+
+Progress = Callable[[int, int, str], None]
+
+
+class Row(NamedTuple):
+    """A line of RECORD: the path below the directory of the distribution, its hash, its size in bytes."""
+
+    path: str
+    digest: str
+    size: int | None
+
+
+class Standing(NamedTuple):
+    """How much of a distribution lies there as it was installed.
+
+    `files` counts the files looked for, `missing` are those of them that are not there, `changed` those with another
+    size (or another hash, where hashes were asked for), as RECORD spells them; the counts go on where the names end.
+    """
+
+    distribution: Distribution
+    files: int
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    missing_count: int = 0
+    changed_count: int = 0
+    hashed: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is missing and nothing was changed."""
+        return not self.missing_count and not self.changed_count
+
+
+def rows_of(distribution: Distribution) -> list[Row]:
+    """The lines of its RECORD, none where it has none."""
+    rows = []
+    for line in read_text(distribution, "RECORD").splitlines():
+        if line.startswith('"'):
+            path, _, rest = line[1:].rpartition('"')
+            path, rest = path.replace('""', '"'), rest.lstrip(",")
+        else:
+            path, _, rest = line.partition(",")
+        digest, _, size = rest.partition(",")
+        rows.append(Row(path, digest, int(size) if size.isdecimal() else None))
+    return rows
+
+
+def claims(distribution: Distribution, *paths: str) -> bool:
+    """Whether its RECORD lists one of these files."""
+    text = "\n" + read_text(distribution, "RECORD")
+    return any(f"\n{path}," in text for path in paths)
+
+
+def is_native(path: str) -> bool:
+    """Whether a file of this name is one for the loader."""
+    return path.endswith(_RUN[1:]) or _VERSIONED.search(path) is not None
+
+
+def stand(distribution: Distribution, *, sizes: bool = True) -> Standing:
+    """Look for every file that an import may run or load; of native files the size is compared as well.
+
+    One listing for each folder. A file of Python that lies there compiled is there.
+    """
+    names: dict[str, frozenset[str]] = {}
+    missing: list[str] = []
+    changed: list[str] = []
+    count = 0
+    for row in rows_of(distribution):
+        if not _is_run(row.path):
+            continue
+        count += 1
+        folder, _, name = row.path.rpartition("/")
+        if folder not in names:
+            names[folder] = frozenset(listing(os.path.join(distribution.site, folder)))
+        if name not in names[folder]:
+            if f"{name}c" not in names[folder]:
+                missing.append(row.path)
+        elif sizes and row.size is not None and is_native(name) and not _has_size(distribution, row, row.size):
+            changed.append(row.path)
+    return Standing(
+        distribution, count, tuple(missing[:_NAMES_KEPT]), tuple(changed[:_NAMES_KEPT]), len(missing), len(changed)
+    )
+
+
+def _is_run(path: str) -> bool:
+    if not (path.endswith(_RUN) or is_native(path)) or path.startswith(("..", "/")):
+        return False
+    return not _NOT_RUN.intersection(path.split("/")[1:-1])
+
+
+def _has_size(distribution: Distribution, row: Row, size: int) -> bool:
+    path = os.path.join(distribution.site, row.path)
+    try:
+        found = os.stat(path).st_size
+    except OSError:
+        return True  # nothing can be said of it here: the loader's own rules do
+    if found == size:
+        return True
+    # Stripped of its symbols to save space, as images for containers often are: whole for the loader.
+    image = look_at(path).content if found < size else None
+    return isinstance(image, Image) and image.size >= max(image.load_end, image.section_end)
+
+
+def hash_all(distributions: tuple[Distribution, ...], progress: Progress | None = None) -> tuple[Standing, ...]:
+    """Hash every file of these distributions; `progress` is told bytes done, bytes in all and the file in hand."""
+    rows = {one: [row for row in rows_of(one) if row.digest.startswith("sha256=")] for one in distributions}
+    total = sum(row.size or 0 for found in rows.values() for row in found)
+    done = 0
+    standings = []
+    buffer = memoryview(bytearray(_CHUNK))
+    for one, found in rows.items():
+        missing, changed = [], []
+        for row in found:
+            if progress is not None:
+                progress(done, total, row.path)
+            state = _state(os.path.join(one.site, row.path), row, buffer)
+            done += row.size or 0
+            if state == "changed":
+                changed.append(row.path)
+            elif (
+                state == "missing" and _is_run(row.path) and not os.path.lexists(os.path.join(one.site, row.path + "c"))
+            ):
+                missing.append(row.path)
+        standings.append(
+            Standing(
+                one,
+                len(found),
+                tuple(missing[:_NAMES_KEPT]),
+                tuple(changed[:_NAMES_KEPT]),
+                len(missing),
+                len(changed),
+                hashed=True,
+            )
+        )
+    if progress is not None:
+        progress(total, total, "")
+    return tuple(standings)
+
+
+def _state(path: str, row: Row, buffer: memoryview) -> str:
+    try:
+        digest = sha256_of(path, buffer)
+    except FileNotFoundError:
+        return "missing"
+    except OSError:
+        return ""
+    return "" if f"sha256={digest}" == row.digest else "changed"
+
+
+def sha256_of(path: str, buffer: memoryview | None = None) -> str:
+    """The hash of a file as RECORD writes it (PEP 376: urlsafe base64 without padding); `buffer` is used if given."""
+    digest = hashlib.sha256()
+    buffer = buffer if buffer is not None else memoryview(bytearray(_CHUNK))
+    # Not blocked by what only looks like a file: a pipe somebody left there.
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            while count := file.readinto(buffer):
+                digest.update(buffer[:count])
+    finally:
+        os.close(fd)
+    return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
