@@ -1,4 +1,4 @@
-"""All cases of the rules, in the order of their codes."""
+"""The table of causes: for every code at least one case of real files."""
 
 from __future__ import annotations
 
