@@ -70,8 +70,10 @@ _USR_LIB = frozenset(
 
 def _is_well_known(path: str) -> bool:
     directory, _, leaf = path.rpartition("/")
+    if directory == "/usr/lib/swift":
+        return True
     if directory != "/usr/lib":
-        return path.startswith("/System/Library/Frameworks/")
+        return False
     stem = leaf.removesuffix(".dylib")
     return any(stem == one or stem.startswith(f"{one}.") for one in _USR_LIB)
 

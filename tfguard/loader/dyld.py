@@ -38,14 +38,16 @@ class DyldProcess:
         self.mac = host.mac or Mac()
         self.links: list[DyldImage] = loaded_images(self.mac)
         self.main = next((link for link in self.links if link.is_main), None)
-        self.python = next((link for link in self.links if link.path == self.mac.caller), None)
+        self.python = next((link for link in self.links if link.path == self.mac.caller and link.image), None)
+        # what was looked up: (library, name) to whether it exports it, and name to whether any image does
         self.resolved: dict[tuple[int, bytes], bool] = {}
+        self.flat: dict[bytes, bool] = {}
         self._tables: dict[int, MachoSymbols | None] = {}
 
     @property
-    def knows_program(self) -> bool:
-        """Whether the program and the library with the interpreter can be read."""
-        return self.main is not None and self.main.image is not None
+    def knows_all(self) -> bool:
+        """Whether the symbols of every image can be read."""
+        return self.main is not None and all(link.image is not None for link in self.links)
 
     def __enter__(self) -> DyldProcess:
         return self
@@ -97,7 +99,8 @@ class DyldProcess:
                     table.close()
             gone = {id(link) for link in self.links[before:]}
             del self.links[before:]
-            self.resolved = {key: found for key, found in self.resolved.items() if key[0] and key[0] not in gone}
+            self.resolved = {key: found for key, found in self.resolved.items() if key[0] not in gone}
+            self.flat.clear()
         for link in self.links:
             link.new = False
         return trace
@@ -176,10 +179,10 @@ class _Load:
         assert found.image is not None
         real = self.mac.files.real_path(dyld_locate.absolute(found.path, self.mac)) or found.path
         local = bool(self.mode & RTLD_LOCAL)
-        image = DyldImage(real, found.image, local=local, parent=requirer, step=step)
+        image = DyldImage(real, found.image, local=local, parent=requirer, step=step, given=found.path)
         self.process.links.append(image)
-        # a new image may define what was looked up in vain
-        self.process.resolved = {key: met for key, met in self.process.resolved.items() if key[0] or met}
+        if not all(self.process.flat.values()):  # it may define what was looked up in vain
+            self.process.flat = {key: met for key, met in self.process.flat.items() if met}
         self.images.append(Mapped(real, name, requirer.path if requirer is not None else None, step, found.image))
         return image
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfguard.image import Damage
-from tfguard.loader.dyld_file import Refusal
+from tfguard.loader.dyld_file import Refusal, foreign_team
 from tfguard.mac import Mac
 from tfguard.macho_image import (
     CPU_ARM64,
@@ -45,7 +45,11 @@ def refused_file(head: MachoHead, mac: Mac, *, static: bool) -> MachoImage | Ref
     image = chosen.content
     if isinstance(image, Damage):
         return _damaged(chosen, image)
-    return _refused_type(image, static=static) or _refused_platform(image, mac) or _refused_layout(image) or image
+    refusal = _refused_type(image, static=static) or _refused_platform(image, mac) or _refused_layout(image)
+    if refusal is None and (why := foreign_team(image, mac)) is not None:
+        text = f"code signature in ({image.path}) not valid for use in process using Library Validation: {why}"
+        refusal = Refusal("library-validation", "D-74", text, detail=why)
+    return refusal or image
 
 
 def _slice(head: MachoHead, mac: Mac) -> MachoSlice | Refusal:

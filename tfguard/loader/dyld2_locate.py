@@ -70,7 +70,7 @@ def _reason(refusals: Sequence[tuple[str, Refusal]]) -> str:
 def _matching(path: str, query: Query, images: Sequence[DyldImage]) -> DyldImage | None:
     """Paths match; install names for dlopen, and for what is asked for as @rpath (D-53)."""
     for one in images:
-        if path == one.path or (not query.static and one.matches(path)):
+        if path in (one.given, one.path) or (not query.static and one.matches(path)):
             return one
         if query.name.startswith("@rpath/") and one.image is not None and one.image.install_name == query.name:
             return one
@@ -130,12 +130,13 @@ def _the_name(query: Query, *, opens: bool) -> Iterator[Candidate]:
         yield Candidate("executable_path", mac.main.rpartition("/")[0] + name[len("@executable_path") :])
         return
     if name.startswith("@loader_path/") and requester is not None:
-        yield Candidate("loader_path", requester.path.rpartition("/")[0] + name[len("@loader_path") :])
+        for path in dict.fromkeys((requester.given, requester.path)):
+            yield Candidate("loader_path", path.rpartition("/")[0] + name[len("@loader_path") :])
         return
     if name.startswith("@rpath/") or (not query.static and not name.startswith("/")):
         tail = name.removeprefix("@rpath/")
         for rpath in _rpaths(query):
-            yield Candidate("rpath", f"{rpath.rstrip('/') if rpath != '/' else ''}/{tail}")
+            yield Candidate("rpath", f"{rpath.rstrip('/') if rpath != '/' else ''}/{tail}", guessed=True)
         leaf = tail.rpartition("/")[2]
         yield from _below("ld_library_path", _ld_library_path(mac), leaf, mac, opens=opens)
         if name.startswith("@rpath/"):

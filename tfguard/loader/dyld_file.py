@@ -70,7 +70,10 @@ def refused_file(head: MachoHead, mac: Mac, *, static: bool) -> MachoImage | Ref
         return Refusal("malformed", "D-28", text, detail=_reason(text))
     if isinstance(image, Damage):
         return Refusal("malformed", "D-27", None, certain=False, detail=image.detail)
-    return _refused_mapping(image, mac) or image
+    refusal = refused_mapping(image, mac)
+    if refusal is None and (why := foreign_team(image, mac)) is not None:
+        refusal = Refusal("library-validation", "D-74", in_process(image, why), detail=why)
+    return refusal or image
 
 
 def _reason(text: str) -> str:
@@ -162,7 +165,7 @@ def _refused_type(one: MachoSlice, path: str, mac: Mac, *, static: bool) -> Refu
     return None
 
 
-def _refused_mapping(image: MachoImage, mac: Mac) -> Refusal | None:
+def refused_mapping(image: MachoImage, mac: Mac) -> Refusal | None:
     """What the kernel refuses: bytes that are not there, and on Apple silicon code without a signature (D-27, D-74)."""
     place = image.signature
     cut = next((one for one in image.segments if one.offset + one.filesize > image.length), None)
@@ -174,6 +177,29 @@ def _refused_mapping(image: MachoImage, mac: Mac) -> Refusal | None:
         )  # fmt: skip
     if not place.size and image.cputype == CPU_ARM64:
         return Refusal("unsigned", "D-74", in_process(image, "Trying to load an unsigned library"))
+    return None
+
+
+def foreign_team(image: MachoImage, mac: Mac) -> str | None:
+    """Why a program that validates its libraries does not take this one, in the kernel's words (D-72, D-74)."""
+    if not mac.validates_libraries:
+        return None
+    from tfguard.binary.macho_signature import Signature, read_signature
+
+    try:
+        source = mac.files.open(image.path)
+    except OSError:
+        return None
+    try:
+        signature = read_signature(image, source)
+    finally:
+        source.close()
+    if not isinstance(signature, Signature):
+        return "mapped file has no cdhash, completely unsigned? Code has to be at least ad-hoc signed."
+    if signature.team is None:
+        return "mapped file has no Team ID and is not a platform binary (signed with custom identity or adhoc?)"
+    if signature.team != mac.team:
+        return "mapping process and mapped file (non-platform) have different Team IDs"
     return None
 
 

@@ -11,11 +11,13 @@ from tfguard.macho_image import MH_DYLIB, MachoImage
 class DyldImage:
     """A loaded image: its real path, what is known of its file, the libraries it needs in the order of its ordinals.
 
+    `given` is the path by which it was opened, which dyld of macOS 10.15 and 11 keeps and shows.
+
     `image` is None where the file cannot be read, as of every library in the shared cache (`cached`). Entries of
     `dependents` are None for weak ones that are missing. `local` hides its exports from flat look-ups (D-84).
     """
 
-    __slots__ = ("cached", "dependents", "image", "is_main", "local", "new", "parent", "path", "step")
+    __slots__ = ("cached", "dependents", "given", "image", "is_main", "local", "new", "parent", "path", "step")
 
     def __init__(
         self,
@@ -27,8 +29,10 @@ class DyldImage:
         is_main: bool = False,
         parent: DyldImage | None = None,
         step: str = "",
+        given: str = "",
     ) -> None:
         self.path = path
+        self.given = given or path
         self.image = image
         self.cached = cached
         self.local = local

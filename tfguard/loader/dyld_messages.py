@@ -29,11 +29,11 @@ def symbol_not_found(unmet: Unmet, importer: DyldImage, provider: DyldImage | No
     """A symbol is in none of the places where it is looked for (D-80 to D-83)."""
     name = unmet.name.decode("utf-8", "surrogateescape")
     if not mac.is_dyld4:
-        expected = "flat namespace" if not unmet.library else unmet.library
+        expected = provider.given if provider is not None else unmet.library or "flat namespace"
         addendum = too_new(importer.image, mac)
         return (
-            f"Symbol not found: {name}\n  Referenced from: {importer.path}{addendum}\n"
-            f"  Expected in: {expected}\n in {importer.path}"
+            f"Symbol not found: {name}\n  Referenced from: {importer.given}{addendum}\n"
+            f"  Expected in: {expected}\n in {importer.given}"
         )
     quoted_style = (12, 5) <= mac.version < (13,)
     if not unmet.library:

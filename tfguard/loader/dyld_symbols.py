@@ -22,7 +22,7 @@ _PYTHON = re.compile(rb"_{1,3}Py[A-Z_]|__?PyPy")
 # C++ names with a namespace that is not the standard library's, and names that only TensorFlow uses.
 _NOT_THE_SYSTEMS = re.compile(
     rb"__Z(?:T[VTISWH]|GV|Th[n\d_]+|Tv[n\d_]+)*(?:N[VK]?[RO]?)?(?:10tensorflow|3tsl|3xla|6google8protobuf|4absl|4mlir)"
-    rb"|_(?:TF|TFE|TSL|SE|SP)_[A-Z]"
+    rb"|_(?:TF|TFE|TSL|SE|SP)_[A-Z]|_{1,3}Py[A-Z_]"
 )
 
 
@@ -99,21 +99,16 @@ def _search(process: DyldProcess, provider: DyldImage, name: bytes, seen: set[in
 
 def _flat(process: DyldProcess, link: DyldImage, name: bytes, *, weak: bool) -> Unmet | None:
     """A look-up in every image in load order, but in those that were opened with RTLD_LOCAL (D-84)."""
-    key = (0, name)
-    if key not in process.resolved:
-        process.resolved[key] = any(_own(process, one, name) for one in process.links if not one.local)
-    if process.resolved[key] or (link.local and _own(process, link, name)):
+    if process.python is None and process.mac.python and _PYTHON.match(name):
         return None
-    return _nowhere(process, name, weak=weak)
+    if name not in process.flat:
+        process.flat[name] = any(_own(process, one, name) for one in process.links if not one.local)
+    if process.flat[name] or (link.local and _own(process, link, name)):
+        return None
+    certain = process.knows_all or _NOT_THE_SYSTEMS.match(name) is not None
+    return Unmet(name, "weak" if weak else "", certain)
 
 
 def _own(process: DyldProcess, link: DyldImage, name: bytes) -> bool:
     table = process.table(link)
     return table is not None and table.find(name) is not None
-
-
-def _nowhere(process: DyldProcess, name: bytes, *, weak: bool) -> Unmet | None:
-    if process.mac.python and _PYTHON.match(name):
-        return None
-    blind = any(one.image is None for one in process.links) or not process.knows_program
-    return Unmet(name, "weak" if weak else "", certain=not blind or _NOT_THE_SYSTEMS.match(name) is not None)
