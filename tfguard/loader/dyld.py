@@ -178,7 +178,7 @@ class _Load:
             return image
         assert found.image is not None
         real = self.mac.files.real_path(dyld_locate.absolute(found.path, self.mac)) or found.path
-        local = bool(self.mode & RTLD_LOCAL)
+        local = requirer is None and bool(self.mode & RTLD_LOCAL)  # what it needs stays visible
         image = DyldImage(real, found.image, local=local, parent=requirer, step=step, given=found.path)
         self.process.links.append(image)
         if not all(self.process.flat.values()):  # it may define what was looked up in vain
