@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tfguard.check import check_import, check_library
+    from tfguard.check_program import check_program
     from tfguard.errors import GuardError, GuardImportError, OpLibraryError
     from tfguard.finding import Finding, Remedy
     from tfguard.guard import GuardWarning, Hook, install_hook, load_op_library, safe_import
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "check_import": "check",
     "check_library": "check",
+    "check_program": "check_program",
     "GuardError": "errors",
     "GuardImportError": "errors",
     "OpLibraryError": "errors",
@@ -47,6 +49,7 @@ __all__ = [
     "Report",
     "check_import",
     "check_library",
+    "check_program",
     "explain",
     "install_hook",
     "load_op_library",

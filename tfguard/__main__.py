@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from tfguard.host import Host
+    from tfguard.image import Head
     from tfguard.report import Report
 
 # Everything else is imported by the command that needs it, so that `explain` answers at once.
@@ -97,18 +99,34 @@ def _parser() -> argparse.ArgumentParser:
         help="libraries: as they would load after this import"
         " (default: tensorflow where the library needs its framework)",
     )
+    _add_process(check)
     check.add_argument("--files-only", action="store_true", help="packages: do not look symbols up")
     check.add_argument("--deep", action="store_true", help="packages: hash every file, and show how far that is")
     tree = command("tree", _tree, "show what the loader would map, in its order, and from where")
     tree.add_argument("targets", nargs=1, metavar="NAME_OR_PATH", help=what.partition(";")[0])
     tree.add_argument("--after", metavar="NAME", help="as for check")
+    _add_process(tree)
     tree.set_defaults(files_only=True, deep=False)
     show = command("show", _show, "show what a file says about itself")
     show.add_argument("file", metavar="FILE")
+    show.add_argument("--root", metavar="DIR", help="the directory that is the file's /")
     explain = command("explain", _explain, "explain a code")
     explain.add_argument("code", metavar="CODE", help="TFG201, or its name: needed-library-missing")
     command("rules", _rules, "list all codes")
     return parser
+
+
+def _add_process(command: argparse.ArgumentParser) -> None:
+    """The options that ask about another process than one of this Python."""
+    command.add_argument("--root", metavar="DIR", help="as it would be with DIR as /: a container image, a chroot")
+    command.add_argument("--python", metavar="PATH", help="as it would be in that Python (in DIR, where given)")
+    command.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable at the start of that process",
+    )
 
 
 def _check(options: argparse.Namespace) -> tuple[str, int]:
@@ -137,46 +155,90 @@ def _tree(options: argparse.Namespace) -> tuple[str, int]:
 
 
 def _reports(options: argparse.Namespace) -> list[Report]:
-    from tfguard.check import check_library
 
     _check_codes(options.ignore)
+    host = _host(options)
     if options.after is not None:
-        _require_package(options.after)
+        _require_package(options.after, host)
     reports = []
     for target in options.targets or ["tensorflow"]:
-        if _is_library(target):
-            # what a shell calls roi_pooling.so the loader calls ./roi_pooling.so
-            path = target if os.sep in target or not os.path.exists(target) else os.path.join(os.curdir, target)
-            after = options.after if options.after is not None else _opened_after(path)
-            reports.append(check_library(path, after=after, ignore=options.ignore))
+        if _is_library(target, host):
+            reports.append(_file_report(_as_inside(target, host), host, options))
         else:
             _require_name(target)
-            reports.append(_package_report(target, options))
+            reports.append(_package_report(target, host, options))
     return reports
 
 
-def _package_report(target: str, options: argparse.Namespace) -> Report:
+def _package_report(target: str, host: Host | None, options: argparse.Namespace) -> Report:
     from tfguard.check import check_import
 
+    if host is not None:
+        _require_package(target, host)
     symbols = not options.files_only
     if not options.deep:
-        return check_import(target, ignore=options.ignore, symbols=symbols)
+        return check_import(target, host=host, ignore=options.ignore, symbols=symbols)
     from tfguard.progress import Bar
 
     with Bar(sys.stderr, f"hashing {target}") as bar:
-        return check_import(target, ignore=options.ignore, symbols=symbols, deep=True, progress=bar.show)
+        return check_import(target, host=host, ignore=options.ignore, symbols=symbols, deep=True, progress=bar.show)
 
 
-def _opened_after(path: str) -> str | None:
-    """An op library finds TensorFlow's framework only because it is loaded: asked without it every op is broken."""
+def _host(options: argparse.Namespace) -> Host | None:
+    """The process asked about, None for one of this Python as it runs."""
+    given = dict(pair.partition("=")[::2] for pair in options.env)
+    if options.root is None and options.python is None:
+        if given:
+            raise _UsageError("--env is for another process: it goes with --root or --python")
+        return None
+    from shutil import which
+
+    from tfguard.host import Host
+
+    try:
+        if options.root is None:
+            python = which(options.python) or options.python
+            return Host.from_root("/", python, environment={**os.environ, **given})
+        return Host.from_root(options.root, options.python, environment=given)
+    except OSError as error:
+        raise _UsageError(f"{error.filename}: {error.strerror}") from None
+    except ValueError as error:
+        raise _UsageError(str(error)) from None
+
+
+def _as_inside(target: str, host: Host | None) -> str:
+    """A file as the process asked about spells it."""
+    if host is None or host.root.is_here:
+        # what a shell calls roi_pooling.so the loader calls ./roi_pooling.so
+        return os.path.join(os.curdir, target) if os.sep not in target and os.path.exists(target) else target
+    outside = os.path.realpath(target)
+    if outside.startswith(f"{host.root.directory}/"):
+        return host.root.inside(outside)
+    return f"/{target}" if os.sep in target and not target.startswith("/") else target
+
+
+def _file_report(path: str, host: Host | None, options: argparse.Namespace) -> Report:
     from tfguard.binary.elf import look_at
+    from tfguard.binary.program import is_program
+    from tfguard.check import check_library
+
+    head = look_at(path) if host is None else host.look_at(path)
+    if is_program(head):
+        from tfguard.check_program import check_program
+
+        return check_program(path, host=host, ignore=options.ignore)
+    after = options.after if options.after is not None else _opened_after(head, host)
+    return check_library(path, after=after, host=host, ignore=options.ignore)
+
+
+def _opened_after(head: Head, host: Host | None) -> str | None:
+    """An op library finds TensorFlow's framework only because it is loaded: asked without it every op is broken."""
     from tfguard.image import Image
     from tfguard.installation import find_package
 
-    image = look_at(path).content
-    needed = image.needed if isinstance(image, Image) else ()
+    needed = head.content.needed if isinstance(head.content, Image) else ()
     is_op = any(os.path.basename(name).startswith("libtensorflow_framework.") for name in needed)
-    return "tensorflow" if is_op and find_package("tensorflow") is not None else None
+    return "tensorflow" if is_op and find_package("tensorflow", host) is not None else None
 
 
 def _require_name(name: str) -> None:
@@ -184,27 +246,41 @@ def _require_name(name: str) -> None:
         raise _UsageError(f"{name!r} is no file, and no name of a package (a top-level one, without dots)")
 
 
-def _require_package(name: str) -> None:
+def _require_package(name: str, host: Host | None) -> None:
     from tfguard.installation import find_package
 
     _require_name(name)
-    if find_package(name) is None:
-        raise _UsageError(f"this Python ({sys.executable}) has no package {name!r}")
+    if host is not None and host.interpreter is None:
+        raise _UsageError("; ".join(host.skipped) or f"{host.executable} is no Python that is known")
+    if find_package(name, host) is None:
+        which = f"this Python ({sys.executable})" if host is None else f"{host.executable}"
+        raise _UsageError(f"{which} has no package {name!r}")
 
 
-def _is_library(target: str) -> bool:
+def _is_library(target: str, host: Host | None) -> bool:
     name = os.path.basename(target)
-    return os.sep in target or name.endswith((".so", ".dylib")) or ".so." in name or os.path.isfile(target)
+    if os.sep in target or name.endswith((".so", ".dylib")) or ".so." in name:
+        return True
+    return os.path.isfile(target) if host is None else host.root.is_here and os.path.isfile(target)
 
 
 def _show(options: argparse.Namespace) -> tuple[str, int]:
     from tfguard.show import facts_of, facts_text
 
     try:
-        facts = facts_of(options.file)
+        facts = facts_of(_shown_file(options))
     except OSError as error:
         raise _UsageError(f"{options.file}: {error.strerror}") from None
     return (_json([facts]) if options.json else facts_text(facts, width=_width())), 0
+
+
+def _shown_file(options: argparse.Namespace) -> str:
+    """The file on this machine: with --root also by the name that it has inside."""
+    from tfguard.root import Root
+
+    if options.root is None or os.path.realpath(options.file).startswith(f"{os.path.realpath(options.root)}/"):
+        return str(options.file)
+    return Root(os.path.realpath(options.root)).outside(options.file)
 
 
 def _explain(options: argparse.Namespace) -> tuple[str, int]:

@@ -48,11 +48,11 @@ def check_import(
     the report.
     """
     try:
-        python = python if python is not None else this_python()
         host = host if host is not None else this_host()
+        python = python or host.interpreter or this_python()
         return _check_import(name, host, python, ignore, symbols=symbols, deep=deep, progress=progress)
     except Exception as error:  # fail open
-        return _report(name, host or Host(), "import", findings=_tripped(name, error), ignore=ignore)
+        return report_of(name, host or Host(), "import", findings=tripped(name, error), ignore=ignore)
 
 
 def _check_import(
@@ -66,30 +66,36 @@ def _check_import(
     progress: Progress | None,
 ) -> Report:
     top = name.partition(".")[0]
-    package = find_package(top)
-    if package is None and not top.isidentifier():
-        return _report(name, host, "import", skipped=(f"no package called {name} is found on sys.path",))
+    if host.start is not None and host.start.failure is not None:
+        with start(host) as process:  # Python itself does not start there
+            judgement = judged(process, host.start, package=None)
+        return report_of(name, host, "import", findings=judgement, traces=(host.start,), ignore=ignore)
+    package = find_package(top, host)
+    # what is installed around it is told by paths of this machine
+    around = host.root.is_here
+    if package is None and not (around and top.isidentifier()):
+        return report_of(name, host, "import", skipped=(f"no package called {name} is found on sys.path",))
     everything = symbols is True
     natives = list(natives_of(package, everything=everything)) if package is not None else []
 
     def look(*, closely: bool) -> Inspected:
         return inspect(top, package, natives, host, python, closely=closely, deep=deep, progress=progress)
 
-    inspected = look(closely=everything or deep)
+    inspected = look(closely=everything or deep) if around else Inspected()
     if package is None:
-        return _report(name, host, "import", findings=inspected.findings, ignore=ignore)
+        return report_of(name, host, "import", findings=inspected.findings, ignore=ignore)
     if unknown := _unknown_loader(host):
-        return _report(name, host, "import", findings=inspected.findings, ignore=ignore, skipped=(unknown,))
+        return report_of(name, host, "import", findings=inspected.findings, ignore=ignore, skipped=(unknown,))
     if top == "tensorflow":
-        natives += plugins_of(python.path, python.user_site)
-    to_play = [one for one in natives if not _is_imported(one)]
+        natives += plugins_of(python.path, python.user_site, host.root)
+    to_play = [one for one in natives if not _is_imported(one, host)]
     plays = _play(package, to_play, host, name=name, symbols=everything)
     if symbols == "auto" and _is_unusual(plays.traces, host, package):
         plays = _play(package, to_play, host, name=name, symbols=True)
-    if inspected.installed is None and any(one.severity == "error" for one in plays.findings):
+    if around and inspected.installed is None and any(one.severity == "error" for one in plays.findings):
         inspected = look(closely=True)
     findings = with_causes_first(inspected, plays.findings, plays.traces)
-    return _report(name, host, "import", findings=findings, traces=plays.traces, ignore=ignore, symbols=plays.symbols)
+    return report_of(name, host, "import", findings=findings, traces=plays.traces, ignore=ignore, symbols=plays.symbols)
 
 
 def check_library(
@@ -111,29 +117,29 @@ def check_library(
     try:
         return _check_library(target, after, host if host is not None else this_host(), ignore, kind)
     except Exception as error:  # fail open
-        return _report(target, host or Host(), kind, findings=_tripped(target, error), ignore=ignore)
+        return report_of(target, host or Host(), kind, findings=tripped(target, error), ignore=ignore)
 
 
 def _check_library(
     target: str, after: str | None, host: Host, ignore: Collection[str], kind: Literal["library", "op library"]
 ) -> Report:
     if unknown := _unknown_loader(host):
-        return _report(target, host, kind, skipped=(unknown,))
+        return report_of(target, host, kind, skipped=(unknown,))
     with start(host) as process:
-        package = find_package(after) if after is not None else None
+        package = find_package(after, host) if after is not None else None
         skipped = [f"no package called {after} is found on sys.path"] if after is not None and package is None else []
         imported = _Import(process, package) if package is not None else None
         if imported is not None and (failed := imported.play_core()) is not None:
-            findings = _judge(process, failed, package=package)
-            return _report(target, host, kind, findings=findings, traces=(failed,), ignore=ignore)
+            findings = judged(process, failed, package=package)
+            return report_of(target, host, kind, findings=findings, traces=(failed,), ignore=ignore)
         trace = process.dlopen(target, caller=_caller(process, is_op=kind == "op library"))
         if imported is not None and trace.failure is not None and trace.failure.kind in ("missing", "symbol"):
             imported.play_rest()
             trace = process.dlopen(target, caller=_caller(process, is_op=kind == "op library"))
         is_op = kind == "op library"
         stands = _judge_conditions(process, target, [trace], package, sure=True, runs=False, is_op=is_op)
-        findings = (*stands, *_judge(process, trace, package=package, is_op=is_op))
-    return _report(target, host, kind, findings=findings, traces=(trace,), ignore=ignore, skipped=tuple(skipped))
+        findings = (*stands, *judged(process, trace, package=package, is_op=is_op))
+    return report_of(target, host, kind, findings=findings, traces=(trace,), ignore=ignore, skipped=tuple(skipped))
 
 
 class _Plays:
@@ -153,7 +159,7 @@ def _play(package: Package, natives: list[Native], host: Host, *, name: str, sym
     reached = _Certainty(package, name)
     pending = list(natives)
     again: set[str] = set()
-    judged: set[tuple[str, str, bool]] = set()
+    met: set[tuple[str, str, bool]] = set()
     ends = False
     with start(host) as process:
         for native in pending:
@@ -176,10 +182,10 @@ def _play(package: Package, natives: list[Native], host: Host, *, name: str, sym
             fatal = native.certain or reached.certain(native, trace)
             failure = trace.failure
             cause = (failure.kind, failure.provider or failure.path, fatal) if failure is not None else None
-            if cause in judged:
+            if cause in met:
                 continue  # the same file at fault, met once more
-            judged.update(() if cause is None else (cause,))
-            for finding in _judge(process, trace, package=package, fatal=fatal):
+            met.update(() if cause is None else (cause,))
+            for finding in judged(process, trace, package=package, fatal=fatal):
                 key = (finding.code, str(finding.path))
                 known = findings.get(key)
                 if known is None or (known.severity == "warning" and finding.severity == "error"):
@@ -201,11 +207,11 @@ def _judge_conditions(
     found: list[Finding] = []
     for failure in conditions(process.host, traces, sure=sure, runs=runs):
         trace = Trace(target=target, lookups=(), images=(), failure=failure)
-        found += _judge(process, trace, package=package, is_op=is_op)
+        found += judged(process, trace, package=package, is_op=is_op)
     return tuple(found)
 
 
-def _judge(
+def judged(
     process: Process, trace: Trace, *, package: Package | None, fatal: bool = True, is_op: bool = False
 ) -> tuple[Finding, ...]:
     """The findings for one trace. The rules are loaded here: a load that goes well never needs them."""
@@ -215,7 +221,7 @@ def _judge(
     return judge(investigate(process, trace, package=package, fatal=fatal, is_op=is_op))
 
 
-def _tripped(target: str, error: Exception) -> tuple[Finding, ...]:
+def tripped(target: str, error: Exception) -> tuple[Finding, ...]:
     """A fault of tfguard as a finding: what was raised, and in which line of it."""
     import traceback
 
@@ -266,18 +272,18 @@ def _hangs_on_others(failure: Failure | None) -> bool:
     return failure.requirer is not None or failure.kind in ("missing", "symbol", "version", "version-table")
 
 
-def _is_imported(native: Native) -> bool:
-    return bool(native.module) and native.module in sys.modules
+def _is_imported(native: Native, host: Host) -> bool:
+    return host.interpreter is None and bool(native.module) and native.module in sys.modules
 
 
 def _is_unusual(traces: tuple[Trace, ...], host: Host, package: Package) -> bool:
     """Whether a library comes from LD_LIBRARY_PATH, or was loaded before from outside system and environment."""
     own = tuple(
         f"{os.path.normpath(one)}/"
-        for one in (*host.system_directories, sys.prefix, sys.base_prefix, os.path.dirname(package.directory or ""))
+        for one in (*host.system_directories, *_prefixes(host), os.path.dirname(package.directory or ""))
         if one
     )
-    loaded = {one.path for one in host.loaded if one.path and not os.path.realpath(one.path).startswith(own)}
+    loaded = {one.path for one in host.loaded if one.path and not host.root.realpath(one.path).startswith(own)}
     for trace in traces:
         for mapped in trace.images:
             if mapped.step == "ld_library_path" or not os.path.normpath(mapped.path).startswith(own):
@@ -287,12 +293,19 @@ def _is_unusual(traces: tuple[Trace, ...], host: Host, package: Package) -> bool
     return False
 
 
+def _prefixes(host: Host) -> tuple[str, str]:
+    python = host.interpreter
+    return (sys.prefix, sys.base_prefix) if python is None else (python.prefix, python.base_prefix)
+
+
 class _Import:
     """The loads of an import that has not happened yet, played into a process as far as a library needs them."""
 
     def __init__(self, process: Process, package: Package) -> None:
         self._process = process
-        natives = [one for one in natives_of(package, everything=False) if one.path and not _is_imported(one)]
+        natives = [
+            one for one in natives_of(package, everything=False) if one.path and not _is_imported(one, process.host)
+        ]
         # The first module brings the framework, the global ones put it into the global scope.
         last = max((index for index, one in enumerate(natives) if one.make_global), default=0)
         self._core = [one for one in natives[: last + 1] if one.make_global or one is natives[0]]
@@ -326,10 +339,10 @@ def _unknown_loader(host: Host) -> str | None:
     return None if knows(host) else "this process has a loader that tfguard does not know yet"
 
 
-def _report(
+def report_of(
     target: str,
     host: Host,
-    kind: Literal["import", "library", "op library"],
+    kind: Literal["import", "library", "op library", "program"],
     *,
     findings: Collection[Finding] = (),
     traces: tuple[Trace, ...] = (),
@@ -337,6 +350,7 @@ def _report(
     skipped: tuple[str, ...] = (),
     symbols: bool = True,
 ) -> Report:
+    """What was found, without what the user wants left out."""
     left_out = {code.upper() for code in ((ignore,) if isinstance(ignore, str) else ignore)}
     kept = tuple(one for one in findings if one.code not in left_out)
     return Report(

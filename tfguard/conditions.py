@@ -32,10 +32,10 @@ def _processor(host: Host, traces: Collection[Trace], *, certain: bool) -> Itera
         return
     from tfguard.binary.encoding import sample_encoding
 
-    for mapped, _ in _mapped(traces):
+    for mapped, image in _mapped(traces):
         if os.path.dirname(mapped.path) in host.system_directories:
             continue  # of the system: chooses at run time
-        code = sample_encoding(mapped.path)
+        code = sample_encoding(image.path)
         if code is None or not code.needs_avx:
             continue
         without_avx = "avx" not in features

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from errno import EIO, ENOENT
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from tfguard.image import EM_X86_64, PF_X, PT_GNU_STACK, Image
+from tfguard.binary.elf import look_at
+from tfguard.image import EM_X86_64, PF_X, PT_GNU_STACK, Head, Image
+from tfguard.root import HERE, Root
+
+if TYPE_CHECKING:
+    from tfguard.installed.python import Python
+    from tfguard.loader.trace import Trace
 
 if TYPE_CHECKING:
     from tfguard.mac import Mac
@@ -59,14 +67,17 @@ class Limits(NamedTuple):
 class Host:
     """Everything outside the file that decides a load (ld-so.md §2).
 
+    `loader_path` is where the program says that its loader is, "" where that was not looked for.
     `environment` holds the loader's variables as they were at process start, `late_library_path` the
     LD_LIBRARY_PATH that `os.environ` shows now. `page_size` is in bytes, `isa_level` 1 to 4 on x86-64, else 0.
     `legacy_hwcaps` are the processor features that name directories up to glibc 2.36, lowest bit first (G-82).
     `processor` and `limits` are what the loader does not look at, and a load may end of.
     `refuses_write_execute` says that the kernel denies it memory that is writable and executable (prctl, G-41).
     `sees_global_symbol` asks the living process whether a name is in its global scope; None for a host that is
-    not this process. `skipped` says in words what could not be found out. Where `loader` is "dyld", `mac` holds what
-    that one knows, and the fields above are its own only as far as their names fit.
+    not this process. `root` is what "/" is for it, `interpreter` the Python that it runs, None for the one that runs
+    this. `start` is the start of its program where that is played, not seen. `skipped` says in words what could not
+    be found out. Where `loader` is "dyld", `mac` holds what that one knows, and the fields above are its own only as
+    far as their names fit.
     """
 
     loader: str = "glibc"
@@ -76,6 +87,7 @@ class Host:
     little_endian: bool = True
     machine: int = EM_X86_64
     page_size: int = 4096
+    loader_path: str = ""
     executable: str = sys.executable
     loaded: tuple[LoadedImage, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -93,8 +105,45 @@ class Host:
     processor: Processor = field(default_factory=Processor)
     limits: Limits = field(default_factory=Limits)
     sees_global_symbol: Callable[[bytes], bool] | None = None
+    root: Root = HERE
+    interpreter: Python | None = None
+    start: Trace | None = None
     skipped: tuple[str, ...] = ()
     mac: Mac | None = None
+
+    def look_at(self, path: str) -> Head:
+        """What opening a path gives, as this process spells it."""
+        if self.root is HERE:
+            return look_at(path)
+        try:
+            head = look_at(self.outside(path))
+        except OSError as error:
+            return Head(path=path, errno=error.errno or EIO)
+        except ValueError:  # a name with a NUL byte in it
+            return Head(path=path, errno=ENOENT)
+        if isinstance(head.content, Image) and head.content.noexec:
+            # of the file system that the tree lies on here, which says nothing of where it will lie
+            head = head._replace(content=head.content._replace(noexec=False))
+        return head
+
+    @staticmethod
+    def from_root(
+        directory: str | os.PathLike[str], python: str | None = None, *, environment: Mapping[str, str] | None = None
+    ) -> Host:
+        """The process of a Python that would run with `directory` as its "/": a container image, a chroot, a sysroot.
+
+        Everything is told from the files there, nothing is run, and the machine may be another one. `python` is its
+        path inside, the most usual one where none is given; `environment` is that of the process from its start. What
+        cannot be known is said in `skipped`. Raises OSError where the directory or the Python cannot be read,
+        ValueError where there is no Python.
+        """
+        from tfguard.foreign_host import host_of_root
+
+        return host_of_root(directory, python, environment=environment)
+
+    def outside(self, path: str) -> str:
+        """Where a file of the process lies on this machine; raises the OSError that opening it would."""
+        return self.root.outside(path if path.startswith("/") or self.root.is_here else f"{self.cwd}/{path}")
 
     @property
     def library_path(self) -> str | None:

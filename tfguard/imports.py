@@ -136,7 +136,7 @@ def _read(module: str, package: Package) -> _Source:
         stem = os.path.join(location, *module.split(".")[1:])
         for path, is_package in ((os.path.join(stem, "__init__.py"), True), (f"{stem}.py", False)):
             try:
-                with open(path, "rb") as file:
+                with open(package.root.outside(path), "rb") as file:
                     text = file.read(_SOURCE_LIMIT + 1)
             except (OSError, ValueError):
                 continue

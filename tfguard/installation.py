@@ -7,7 +7,13 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from tfguard.root import HERE, Root
+
+if TYPE_CHECKING:
+    from tfguard.host import Host
+    from tfguard.installed.python import Python
 
 _DATA = os.path.join(os.path.dirname(__file__), "data", "natives")
 # The library that holds TensorFlow's core and that ops are linked to; a version number follows.
@@ -19,6 +25,7 @@ _DISTRIBUTIONS_OF_TENSORFLOW = (
 # Of other packages (h5py, charset_normalizer) the lists were measured with one version and may not hold for the next.
 _LISTS_HOLD_FOR = ("tensorflow", "numpy", "ml_dtypes")
 _FILE_LIMIT = 50_000
+_OWN_SUFFIXES = tuple(EXTENSION_SUFFIXES)
 # TensorFlow keeps 12,000 headers under include: half the time of a walk.
 _NO_NATIVES = frozenset(("__pycache__", "include"))
 # In a name that ends in plain ".so": a module for another Python.
@@ -45,6 +52,7 @@ class Package(NamedTuple):
 
     `locations` are the folders that hold the package: none for a single module, several for a namespace package.
     `origin` is the file that would run, `version` that of the distribution beside it where one could be told.
+    `interpreter` is the Python that would import it, None for the one that runs this, and `root` its file system.
     """
 
     name: str
@@ -52,6 +60,13 @@ class Package(NamedTuple):
     origin: str | None
     distribution: str | None = None
     version: str | None = None
+    interpreter: Python | None = None
+    root: Root = HERE
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The endings of native modules, in the order in which they are tried."""
+        return self.interpreter.suffixes if self.interpreter is not None else _OWN_SUFFIXES
 
     @property
     def directory(self) -> str | None:
@@ -59,11 +74,13 @@ class Package(NamedTuple):
         return self.locations[0] if self.locations else None
 
 
-def find_package(name: str) -> Package | None:
-    """The package that `import name` would run, or None; nothing of it is imported.
+def find_package(name: str, host: Host | None = None) -> Package | None:
+    """The package that `import name` would run in the host's Python, or None; nothing of it is imported.
 
     Only top-level names: a dotted name would make Python import the parents to find it.
     """
+    if host is not None and host.interpreter is not None:
+        return _found_elsewhere(name, host.interpreter, host.root)
     spec = PathFinder.find_spec(name)
     if spec is None:
         spec = _from_other_finders(name)
@@ -72,6 +89,16 @@ def find_package(name: str) -> Package | None:
     locations = tuple(spec.submodule_search_locations or ())
     distribution, version = _distribution_beside(locations[0], name) if locations else (None, None)
     return Package(name=name, locations=locations, origin=spec.origin, distribution=distribution, version=version)
+
+
+def _found_elsewhere(name: str, interpreter: Python, root: Root) -> Package | None:
+    from tfguard.sys_path import find_spec
+
+    found = find_spec(name, interpreter, root)
+    if found is None:
+        return None
+    beside = _distribution_beside(found.locations[0], name, root) if found.locations else (None, None)
+    return Package(name, found.locations, found.origin, *beside, interpreter=interpreter, root=root)
 
 
 def _from_other_finders(name: str):  # type: ignore[no-untyped-def]  # ModuleSpec | None, whose import costs time
@@ -86,15 +113,11 @@ def _from_other_finders(name: str):  # type: ignore[no-untyped-def]  # ModuleSpe
     return None
 
 
-def _distribution_beside(directory: str, name: str) -> tuple[str | None, str | None]:
+def _distribution_beside(directory: str, name: str, root: Root = HERE) -> tuple[str | None, str | None]:
     """Name and version from the dist-info folder beside a package: one listing, no metadata parsed."""
     wanted = _DISTRIBUTIONS_OF_TENSORFLOW if name == "tensorflow" else (name.lower(),)
     found: dict[str, str] = {}
-    try:
-        entries = os.listdir(os.path.dirname(directory) or ".")
-    except OSError:
-        return None, None
-    for entry in sorted(entries):
+    for entry in root.names_in(os.path.dirname(directory) or "."):
         if entry.endswith(".dist-info"):
             distribution, _, version = entry[: -len(".dist-info")].partition("-")
             found[distribution.lower().replace("-", "_").replace(".", "_")] = version
@@ -112,22 +135,23 @@ def natives_of(package: Package, *, everything: bool) -> tuple[Native, ...]:
     """
     if package.directory is None:
         single = package.origin
-        is_native = single is not None and single.endswith(tuple(EXTENSION_SUFFIXES))
+        is_native = single is not None and single.endswith(package.suffixes)
         return (Native(package.name, single, False, True),) if is_native else ()
     listed = _listed(package)
     if listed and not everything:
         return tuple(listed)
-    seen = {os.path.realpath(native.path) for native in listed if native.path is not None}
+    realpath = package.root.realpath
+    seen = {realpath(native.path) for native in listed if native.path is not None}
     others = [
-        Native(_module_of(path, package.name, location), path, False, False)
+        Native(_module_of(path, package, location), path, False, False)
         for location in package.locations
-        for path in sorted(_native_files(location))
-        if os.path.realpath(path) not in seen
+        for path in sorted(_native_files(location, package))
+        if realpath(path) not in seen
     ]
     return (*listed, *others)
 
 
-def plugins_of(path: Iterable[str], user_site: str | None) -> tuple[Native, ...]:
+def plugins_of(path: Iterable[str], user_site: str | None, root: Root = HERE) -> tuple[Native, ...]:
     """What lies in the folders `tensorflow-plugins`: TensorFlow opens every library in them at the end of its import.
 
     It looks for them in the entries of sys.path that have "site-packages" in their names, and in the user's own.
@@ -136,11 +160,7 @@ def plugins_of(path: Iterable[str], user_site: str | None) -> tuple[Native, ...]
     found = []
     for site in dict.fromkeys(sites):
         folder = os.path.join(site, "tensorflow-plugins")
-        try:
-            names = sorted(os.listdir(folder))
-        except OSError:
-            continue
-        for name in names:
+        for name in root.names_in(folder):
             if name.endswith((".so", ".dylib", ".dll")) or ".so." in name:
                 found.append(Native(f"tensorflow-plugins/{name}", os.path.join(folder, name), False, True, listed=True))
     return tuple(found)
@@ -164,61 +184,71 @@ def _listed(package: Package) -> list[Native]:
         if not line or line.startswith("#"):
             continue
         what, *flags = line.split()
-        path, expected = _locate(what, places)
+        path, expected = _locate(what, places, package)
         if path is not None or (expected and "fatal" in flags and "dispensable" not in flags):
             certain = "fatal" in flags and what.removeprefix("file:").startswith(_LISTS_HOLD_FOR)
             natives.append(Native(what.removeprefix("file:"), path, "global" in flags, certain, listed=True))
     return natives
 
 
-def _locate(what: str, places: dict[str, str | None]) -> tuple[str | None, bool]:
+def _locate(what: str, places: dict[str, str | None], package: Package) -> tuple[str | None, bool]:
     """The file of a listed entry, and whether its package is there at all so that it should be."""
     top = what.removeprefix("file:").partition("/")[0].partition(".")[0]
     if top not in places:
-        other = PathFinder.find_spec(top)
-        locations = list(other.submodule_search_locations or ()) if other is not None else []
-        places[top] = locations[0] if locations else None
+        places[top] = _folder_of(top, package)
     directory = places[top]
     if directory is None:
         return None, False
     site = os.path.dirname(directory)
     if what.startswith("file:"):
         path = os.path.join(site, what[5:])
-        return (path if os.path.lexists(path) else None), True
+        return (path if package.root.lexists(path) else None), True
     stem = os.path.join(directory, *what.split(".")[1:])
-    for suffix in EXTENSION_SUFFIXES:
-        if os.path.lexists(stem + suffix):
+    for suffix in package.suffixes:
+        if package.root.lexists(stem + suffix):
             return stem + suffix, True
     # Other packages move their modules from release to release: only TensorFlow's own list is for this very one.
     return None, top == "tensorflow"
 
 
-def _native_files(directory: str) -> Iterator[str]:
-    suffixes = tuple(EXTENSION_SUFFIXES)
+def _folder_of(name: str, package: Package) -> str | None:
+    """Where another package that this one's Python imports lies."""
+    if package.interpreter is not None:
+        other = _found_elsewhere(name, package.interpreter, package.root)
+        return other.directory if other is not None else None
+    spec = PathFinder.find_spec(name)
+    locations = list(spec.submodule_search_locations or ()) if spec is not None else []
+    return locations[0] if locations else None
+
+
+def _native_files(directory: str, package: Package) -> Iterator[str]:
+    suffixes = package.suffixes
     pending = [directory]
     count = 0
     while pending:
+        folder = pending.pop()
         try:
-            entries = list(os.scandir(pending.pop()))
+            entries = list(os.scandir(package.root.outside(folder)))
         except OSError:
             continue
         for entry in entries:
+            path = os.path.join(folder, entry.name)
             count += 1
             if count > _FILE_LIMIT:
                 return
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _NO_NATIVES:
-                        pending.append(entry.path)
+                        pending.append(path)
                 elif entry.name.endswith(suffixes[:1]) or (
                     entry.name.endswith(suffixes) and not _OTHER_PYTHON.search(entry.name)
                 ):
-                    yield entry.path
+                    yield path
             except OSError:
                 continue
 
 
-def _module_of(path: str, package: str, location: str) -> str:
+def _module_of(path: str, package: Package, location: str) -> str:
     relative = os.path.relpath(path, location)
-    stem = next((relative[: -len(suffix)] for suffix in EXTENSION_SUFFIXES if relative.endswith(suffix)), relative)
-    return f"{package}.{stem.replace(os.sep, '.')}"
+    stem = next((relative[: -len(suffix)] for suffix in package.suffixes if relative.endswith(suffix)), relative)
+    return f"{package.name}.{stem.replace(os.sep, '.')}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from tfguard import whereabouts
 from tfguard.binary.symbols import Reference
 from tfguard.case import Case, Elsewhere
+from tfguard.host import Host
 from tfguard.image import Image
 from tfguard.installation import FRAMEWORK, Package
+from tfguard.installed.python import this_python
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.process import Process
 from tfguard.loader.trace import UNREADABLE, WRONG_CLASS, WRONG_MACHINE, Failure, Trace
+from tfguard.root import Root
 from tfguard.surroundings import brought_and_gone, brought_by, look_around
 from tfguard.twins import find_twins
 
@@ -28,7 +30,7 @@ def investigate(
     failure = trace.failure
     facts: dict[str, object] = {}
     if failure is not None:
-        facts.update(_file_facts(failure))
+        facts.update(_file_facts(failure, process.host))
         if failure.kind in ("missing", "wrong-class"):
             facts.update(_search_facts(failure, process))
         elif failure.kind in ("version", "version-table"):
@@ -40,7 +42,8 @@ def investigate(
             facts["elsewhere"] = whereabouts.behind(failure, process, trace)
     elif is_op and trace.images:
         facts["needs_framework"] = _binds_to(process, trace, _framework(process))
-    system, installer = _system()
+    system, installer = _system(process.host.root)
+    python = process.host.interpreter or this_python()
     version = package.version if package is not None else None
     return Case(
         target=trace.target,
@@ -53,51 +56,47 @@ def investigate(
         distribution=package.distribution if package is not None else None,
         version=version,
         framework=version if package is not None and package.name == "tensorflow" else None,
-        python=f"{sys.version_info[0]}.{sys.version_info[1]}",
-        conda=sys.prefix if os.path.isdir(os.path.join(sys.prefix, "conda-meta")) else None,
+        python=f"{python.version[0]}.{python.version[1]}",
+        conda=python.prefix if process.host.root.is_directory(os.path.join(python.prefix, "conda-meta")) else None,
         system=system,
         installer=installer,
         **facts,  # type: ignore[arg-type]  # each key is a field of Case, with its type, in the functions below
     )
 
 
-def _file_facts(failure: Failure) -> dict[str, object]:
-    path = _file_at_fault(failure)
-    kind, place = look_around(path) if path else (None, None)
+def _file_facts(failure: Failure, host: Host) -> dict[str, object]:
+    path = _file_at_fault(failure, host)
+    kind, place = look_around(path, host) if path else (None, None)
     facts: dict[str, object] = {"file": path}
     if place is not None and failure.kind not in _ABOUT_SYMBOLS:
         facts.update(kind=kind, place=place)
-    origin = brought_by(path)
+    origin = brought_by(path, host.root)
     if failure.kind == "missing" and failure.requirer is not None:
-        origin = brought_and_gone(failure.name, failure.requirer) or origin
+        origin = brought_and_gone(failure.name, failure.requirer, host.root) or origin
     if origin is not None:
         facts["origin"] = origin
     return facts
 
 
-def _file_at_fault(failure: Failure) -> str:
+def _file_at_fault(failure: Failure, host: Host) -> str:
     """The path tried; for a search that found nothing, the first file it passed over and might have taken."""
     if failure.lookup is not None and failure.kind in ("missing", "wrong-class"):
         outcomes = (WRONG_CLASS,) if failure.kind == "wrong-class" else (WRONG_MACHINE, UNREADABLE)
         for attempt in failure.lookup.attempts:
             # of a folder that cannot be searched it is not known whether it holds the file
-            if attempt.outcome in outcomes and ("/" in failure.name or os.path.lexists(attempt.path)):
+            if attempt.outcome in outcomes and ("/" in failure.name or host.root.lexists(attempt.path)):
                 return attempt.path
         if "/" not in failure.name:
             return ""
     return failure.path
 
 
-def _system() -> tuple[str, str]:
+def _system(root: Root) -> tuple[str, str]:
     """The operating system's name and its package manager's command, from /etc/os-release."""
     values: dict[str, str] = {}
-    try:
-        with open("/etc/os-release", encoding="utf-8", errors="replace") as file:
-            for line in file:
-                key, _, value = line.strip().partition("=")
-                values[key] = value.strip("\"'")
-    except OSError:
-        return "", ""
+    for line in (root.read("/etc/os-release", 1 << 16) or b"").decode("utf-8", "replace").splitlines():
+        key, _, value = line.strip().partition("=")
+        values[key] = value.strip("\"'")
     family = f"{values.get('ID', '')} {values.get('ID_LIKE', '')}".split()
     managers = (
         ("apt-get", ("debian", "ubuntu")),
@@ -117,13 +116,13 @@ def _search_facts(failure: Failure, process: Process) -> dict[str, object]:
     return {
         "elsewhere": whereabouts.elsewhere(failure, process),
         "late_directories": whereabouts.late_directories(failure.name, process),
-        "configured": whereabouts.configured_directories(),
+        "configured": whereabouts.configured_directories(process.host.root),
     }
 
 
 def _provided(failure: Failure, process: Process) -> tuple[str, ...]:
     """The versions that the provider does define, of the family of the first one missing."""
-    link = process.loaded_as(failure.provider or "") or _unmapped(failure.provider)
+    link = process.loaded_as(failure.provider or "") or _unmapped(failure.provider, process)
     table = process.table(link) if link is not None else None
     if table is None or not failure.needs:
         return ()
@@ -131,10 +130,8 @@ def _provided(failure: Failure, process: Process) -> tuple[str, ...]:
     return tuple(sorted(one for one in table.versions.defined_names if one.startswith(family)))
 
 
-def _unmapped(path: str | None) -> LinkMap | None:
-    from tfguard.binary.elf import look_at
-
-    image = look_at(path).content if path is not None else None
+def _unmapped(path: str | None, process: Process) -> LinkMap | None:
+    image = process.host.look_at(path).content if path is not None else None
     return LinkMap(path, image) if path is not None and isinstance(image, Image) else None
 
 
@@ -144,7 +141,7 @@ def _framework(process: Process) -> LinkMap | None:
 
 def _symbol_facts(failure: Failure, process: Process, trace: Trace) -> dict[str, object]:
     framework = _framework(process)
-    link = process.loaded_as(failure.path) or _unmapped(failure.path)
+    link = process.loaded_as(failure.path) or _unmapped(failure.path, process)
     needed = link.image.needed if link is not None and link.image is not None else ()
     table = process.table(framework) if framework is not None else None
     met = [table.accepts(one.name, one.need) for one in failure.references] if table is not None else []

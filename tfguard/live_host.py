@@ -13,22 +13,10 @@ from tfguard.binary.elf import look_at
 from tfguard.host import Host, LoadedImage
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
 from tfguard.limits import look_at_limits
+from tfguard.loader_file import glibc_facts, lib_token
 from tfguard.processor import look_at_processor
 
 _TOKEN_PLATFORMS = {EM_X86_64: "x86_64", EM_AARCH64: "aarch64"}
-
-# What a loader file says about itself by holding a text: ld-so.md H-04.
-_FEATURE_MARKS = {
-    "isa-level": b"CPU ISA level is lower than required",
-    "glibc-hwcaps": b"glibc-hwcaps",
-    "dt-relr": b"DT_RELR without GLIBC_ABI_DT_RELR",
-    "no-executable-stack": b"glibc.rtld.execstack",
-    "static-tls-tunables": b"glibc.rtld.optional_static_tls",
-    "refuses-pie": b"cannot dynamically load position-independent executable",
-    "checks-alignment": b"ELF load command alignment not page-aligned",
-    "asserts-version-table": b"version->filename == NULL",
-    "checks-abi-tag": b"kernel too old",
-}
 
 # x86-64 psABI, micro-architecture levels, by the names of /proc/cpuinfo (ld-so.md G-53, H-06).
 _ISA_LEVELS = (
@@ -39,7 +27,7 @@ _ISA_LEVELS = (
 
 _PR_GET_MDWE = 66
 
-_LOADER_VARIABLES = frozenset(
+LOADER_VARIABLES = frozenset(
     ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "LD_BIND_NOW", "GLIBC_TUNABLES", "LD_ASSUME_KERNEL")
 )
 
@@ -68,7 +56,7 @@ def this_host() -> Host:
     machine = program.machine if isinstance(program, Image) else EM_X86_64
     processor = look_at_processor(machine)
     flags, intel = processor.features, processor.intel
-    isa_level = _isa_level(flags) if machine == EM_X86_64 else 0
+    isa_level = isa_level_of(flags) if machine == EM_X86_64 else 0
     return Host(
         loader=loader,
         version=_glibc_version(),
@@ -86,9 +74,9 @@ def this_host() -> Host:
         cwd=_cwd(skipped),
         system_directories=system_directories or ("/lib64", "/usr/lib64"),
         cache_path="/etc/ld.so.cache" if started.uses_cache else None,
-        lib_token=_lib_token(system_directories),
-        platform_token=_platform_token(machine, flags, intel),
-        legacy_hwcaps=_legacy_hwcaps(machine, flags, intel),
+        lib_token=lib_token(system_directories),
+        platform_token=platform_token_of(machine, flags, intel),
+        legacy_hwcaps=legacy_hwcaps_of(machine, flags, intel),
         isa_level=isa_level,
         intel=intel,
         processor=processor,
@@ -125,10 +113,10 @@ def _initial_environment(skipped: list[str]) -> dict[str, str]:
     pairs = [entry.partition(b"=") for entry in block.split(b"\0") if entry]
     if not pairs or not all(equals for _, equals, _ in pairs):
         skipped.append("the environment at process start could not be read: os.environ stands in for it")
-        return {name: os.environ[name] for name in _LOADER_VARIABLES if name in os.environ}
+        return {name: os.environ[name] for name in LOADER_VARIABLES if name in os.environ}
     found: dict[str, str] = {}
     for position, (name, _, value) in enumerate(pairs):
-        if (decoded := os.fsdecode(name)) in _LOADER_VARIABLES:
+        if (decoded := os.fsdecode(name)) in LOADER_VARIABLES:
             words = [value]
             if decoded == "GLIBC_TUNABLES":  # glibc up to 2.38 puts a NUL behind each tunable, in that very memory
                 more = takewhile(lambda pair: pair[0].startswith(b"glibc."), pairs[position + 1 :])
@@ -225,35 +213,11 @@ def _loader_file(path: str) -> tuple[frozenset[str], tuple[str, ...]]:
 @lru_cache(maxsize=4)
 def _read_loader_file(path: str, identity: tuple[int, int, int]) -> tuple[frozenset[str], tuple[str, ...]]:
     data = _read_small(path, min(identity[1], 1 << 23))
-    features = frozenset(name for name, mark in _FEATURE_MARKS.items() if mark in data)
-    # In .rodata they are one run of NUL-terminated strings that begin and end with a slash.
-    best: list[bytes] = []
-    run: list[bytes] = []
-    run_end, at = -1, data.find(b"/\0")
-    while at >= 0:
-        start = data.rfind(b"\0", 0, at) + 1
-        text = data[start : at + 1]
-        if text[:1] == b"/" and len(text) > 1:
-            run = [*run, text] if start == run_end else [text]
-            run_end = at + 2
-            if (b"lib" in run[0], len(run)) > (bool(best) and b"lib" in best[0], len(best)):
-                best = run
-        at = data.find(b"/\0", at + 1)
-    return features, tuple(os.fsdecode(one.rstrip(b"/")) for one in best)
+    return glibc_facts(data)
 
 
-def _lib_token(system_directories: tuple[str, ...]) -> str:
-    """$LIB: the last part of the compiled library directory (ld-so.md G-76)."""
-    for directory in system_directories:
-        head, _, tail = directory.rpartition("/")
-        if head == "/lib" and "-linux-" in tail:
-            return f"lib/{tail}"
-        if directory == "/lib64":
-            return "lib64"
-    return "lib"
-
-
-def _isa_level(flags: frozenset[str]) -> int:
+def isa_level_of(flags: frozenset[str]) -> int:
+    """The x86-64 level that the flags add up to, 1 to 4 (G-53)."""
     level = 1
     for needed in _ISA_LEVELS:
         if not flags.issuperset(needed):
@@ -262,7 +226,7 @@ def _isa_level(flags: frozenset[str]) -> int:
     return level
 
 
-def _platform_token(machine: int, flags: frozenset[str], intel: bool) -> str:
+def platform_token_of(machine: int, flags: frozenset[str], intel: bool) -> str:
     """$PLATFORM: AT_PLATFORM, or the name that glibc gives to some Intel processors (G-76, V-03)."""
     if machine == EM_X86_64 and intel:
         if flags.issuperset(("avx512cd", "avx512er")):
@@ -272,7 +236,7 @@ def _platform_token(machine: int, flags: frozenset[str], intel: bool) -> str:
     return _TOKEN_PLATFORMS.get(machine, os.uname().machine)
 
 
-def _legacy_hwcaps(machine: int, flags: frozenset[str], intel: bool) -> tuple[str, ...]:
+def legacy_hwcaps_of(machine: int, flags: frozenset[str], intel: bool) -> tuple[str, ...]:
     """The processor features that glibc up to 2.36 has directories for (G-82), lowest bit first."""
     if machine == EM_AARCH64:
         return ("atomics",) if "atomics" in flags else ()

@@ -30,7 +30,7 @@ class Report:
     traces: tuple[Trace, ...] = field(default=(), repr=False)
     skipped: tuple[str, ...] = ()
     depth: Literal["files", "symbols"] = "symbols"
-    kind: Literal["import", "library", "op library"] = "library"
+    kind: Literal["import", "library", "op library", "program"] = "library"
 
     def __bool__(self) -> bool:
         return self.ok

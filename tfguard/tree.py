@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "already_loaded": "already loaded",
     "path": "by path",
+    "program": "the program",
     "rpath": "RPATH",
     "ld_library_path": "LD_LIBRARY_PATH",
     "runpath": "RUNPATH",

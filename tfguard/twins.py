@@ -9,7 +9,6 @@ from functools import partial
 from itertools import takewhile
 from typing import NamedTuple
 
-from tfguard.binary.elf import look_at
 from tfguard.binary.symbols import Reference, SymbolTable
 from tfguard.case import Twin
 from tfguard.image import DT_STRSZ, Image
@@ -58,7 +57,7 @@ def find_twins(failure: Failure, process: Process) -> tuple[Twin, ...]:
     ]
     if not providers or not names:
         return ()
-    share_abi = _share_new_abi(failure.path, providers)
+    share_abi = _share_new_abi(failure.path, providers, process)
     twin = next(_other_string_abi(names, providers, share_abi=share_abi), None)
     if twin is None:
         release = _exported_abseil(names, providers)
@@ -76,7 +75,7 @@ def _providers(failure: Failure, process: Process) -> list[_Provider]:
             continue
         if (table := process.table(link)) is not None:
             size = link.image.dynamic.get(DT_STRSZ, 0)
-            found.setdefault(os.path.realpath(link.path), _Provider(link.path, table, size))
+            found.setdefault(process.host.root.realpath(link.path), _Provider(link.path, table, size))
     return sorted(found.values(), key=lambda one: one.size)
 
 
@@ -117,9 +116,9 @@ def _differ_by_tag(a: bytes, b: bytes) -> bool:
     return a.replace(b"B5cxx11", b"") == b.replace(b"B5cxx11", b"")
 
 
-def _share_new_abi(path: str, providers: list[_Provider]) -> bool:
+def _share_new_abi(path: str, providers: list[_Provider], process: Process) -> bool:
     """Whether the library binds to a function of TensorFlow's with a new std::string: both have the new ABI then."""
-    image = look_at(path).content
+    image = process.host.look_at(path).content
     if not isinstance(image, Image):
         return False
     try:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import re
-import sys
 from collections.abc import Iterator
 
-from tfguard.binary.elf import look_at
 from tfguard.binary.symbols import Reference
 from tfguard.case import Elsewhere
 from tfguard.image import Image
+from tfguard.installed.python import this_python
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.process import Process
 from tfguard.loader.trace import Failure, Trace
+from tfguard.root import HERE, Root
 
 _GLOB_LIMIT = 40
 _SHOWN = 6
@@ -30,7 +30,7 @@ def elsewhere(failure: Failure, process: Process) -> tuple[Elsewhere, ...]:
     stem = re.split(r"\.so\b", name)[0] + ".so"
     found: list[Elsewhere] = []
     here = os.path.join(host.cwd, name)
-    if failure.requirer is None and os.path.exists(here):
+    if failure.requirer is None and host.root.exists(here):
         found.append(Elsewhere(here, "a name without a slash is not looked up in the working directory", True, True))
     for path in _candidates(name, stem, failure.requirer, process):
         if len(found) >= _SHOWN:
@@ -48,14 +48,15 @@ def elsewhere(failure: Failure, process: Process) -> tuple[Elsewhere, ...]:
 
 
 def _candidates(name: str, stem: str, requirer: str | None, process: Process) -> list[str]:
-    host = process.host
-    sites = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    host, root = process.host, process.host.root
+    python = host.interpreter or this_python()
+    sites = [path for path in python.path if path.endswith(("site-packages", "dist-packages"))]
     folders = [
         os.path.dirname(requirer or ""),
         *(host.late_library_path or "").split(":"),
         *host.environment.get("LD_LIBRARY_PATH", "").split(":"),
-        os.path.join(sys.prefix, "lib"),
-        os.path.join(os.environ.get("CONDA_PREFIX", sys.prefix), "lib"),
+        os.path.join(python.prefix, "lib"),
+        os.path.join((os.environ if root.is_here else host.environment).get("CONDA_PREFIX", python.prefix), "lib"),
         *host.system_directories,
         "/usr/local/lib",
         "/usr/lib64",
@@ -64,20 +65,20 @@ def _candidates(name: str, stem: str, requirer: str | None, process: Process) ->
     ]
     patterns = [f"{glob.escape(folder)}/{glob.escape(stem)}*" for folder in folders if folder]
     for site in sites:
-        root = glob.escape(site)
-        patterns += [f"{root}/{sub}/{glob.escape(stem)}*" for sub in ("nvidia/*/lib", "*.libs", "tensorflow", "*/lib")]
+        place = glob.escape(site)
+        patterns += [f"{place}/{sub}/{glob.escape(stem)}*" for sub in ("nvidia/*/lib", "*.libs", "tensorflow", "*/lib")]
     patterns += [
         f"{where}/{glob.escape(stem)}*"
         for where in ("/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib", "/opt/*/lib", "/usr/lib/*-linux-*")
     ]
     paths = list(process.cached(name))
     for pattern in patterns:
-        paths += sorted(glob.glob(pattern))[:_GLOB_LIMIT]
+        paths += root.matching(pattern)[:_GLOB_LIMIT]
     # One file by several names counts once: by the wanted name, else by the first.
     unique: dict[str, str] = {}
     for path in sorted(dict.fromkeys(paths), key=lambda path: os.path.basename(path) != name):
-        if os.path.lexists(path):
-            unique.setdefault(os.path.realpath(path), path)
+        if root.lexists(path):
+            unique.setdefault(root.realpath(path), path)
     return list(unique.values())
 
 
@@ -97,7 +98,7 @@ def late_directories(name: str, process: Process) -> tuple[str, ...]:
     late = (host.late_library_path or "").replace(";", ":").split(":")
     early = host.environment.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":")
     base = os.path.basename(name)
-    return tuple(one for one in late if one and one not in early and os.path.exists(os.path.join(one, base)))
+    return tuple(one for one in late if one and one not in early and host.root.exists(os.path.join(one, base)))
 
 
 def behind(failure: Failure, process: Process, trace: Trace) -> tuple[Elsewhere, ...]:
@@ -152,30 +153,26 @@ def _other_copies(
     """Files of just this name, other than the one taken, that are for this machine; those of the search first."""
     base = os.path.basename(name)
     paths = [*_places(base, requirer, process, trace), *_candidates(base, base, requirer, process)]
-    seen = {os.path.realpath(taken or "")}
+    realpath = process.host.root.realpath
+    seen = {realpath(taken or "")}
     for path in paths:
-        if os.path.realpath(path) in seen or os.path.basename(path) != base:
+        if realpath(path) in seen or os.path.basename(path) != base:
             continue
-        seen.add(os.path.realpath(path))
-        image = look_at(path).content
+        seen.add(realpath(path))
+        image = process.host.look_at(path).content
         if isinstance(image, Image) and image.machine == process.host.machine:
             yield path, image
 
 
-def configured_directories(path: str = "/etc/ld.so.conf", *, depth: int = 3) -> tuple[str, ...]:
+def configured_directories(root: Root = HERE, path: str = "/etc/ld.so.conf", *, depth: int = 3) -> tuple[str, ...]:
     """The folders that ldconfig looks in, by its configuration: ldconfig(8)."""
     found: dict[str, None] = {}
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read(1 << 16).splitlines()
-    except OSError:
-        return ()
-    for line in lines:
+    for line in (root.read(path, 1 << 16) or b"").decode("utf-8", "surrogateescape").splitlines():
         word = line.partition("#")[0].strip()
         if word.startswith("include") and depth:
             pattern = os.path.join(os.path.dirname(path), word[len("include") :].strip())
-            for included in sorted(glob.glob(pattern))[:_GLOB_LIMIT]:
-                found.update(dict.fromkeys(configured_directories(included, depth=depth - 1)))
+            for included in root.matching(pattern)[:_GLOB_LIMIT]:
+                found.update(dict.fromkeys(configured_directories(root, included, depth=depth - 1)))
         elif word.startswith("/"):
             found[word.rstrip("/")] = None
     return tuple(found)

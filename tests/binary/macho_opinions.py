@@ -155,5 +155,3 @@ def _objdump(path: Path, *options: str) -> list[str]:
         [OBJDUMP, "--macho", *options, str(path)], capture_output=True, check=True, errors="surrogateescape", text=True
     )
     return done.stdout.splitlines()
-
-

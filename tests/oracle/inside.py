@@ -22,6 +22,7 @@ from tfguard.host import Host, LoadedImage
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
 from tfguard.loader import glibc, glibc_symbols, glibc_tls
 from tfguard.loader.trace import Trace
+from tfguard.loader_file import lib_token
 from tfguard.processor import look_at_processor
 
 # What the prediction imports only when it needs it must be there before the root is another.
@@ -167,8 +168,8 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
     processor = look_at_processor(machine)
     flags, intel = processor.features, processor.intel
     if machine == EM_X86_64:
-        platform = live_host._platform_token(machine, flags, intel)
-        legacy = live_host._legacy_hwcaps(machine, flags, intel)
+        platform = live_host.platform_token_of(machine, flags, intel)
+        legacy = live_host.legacy_hwcaps_of(machine, flags, intel)
     else:
         platform = told.platform
         legacy = ("atomics",) if machine == EM_AARCH64 and told.hwcap & _ATOMICS else ()
@@ -186,10 +187,10 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
         secure=told.secure,
         cwd=cwd,
         system_directories=system_directories,
-        lib_token=live_host._lib_token(system_directories),
+        lib_token=lib_token(system_directories),
         platform_token=platform,
         legacy_hwcaps=legacy,
-        isa_level=live_host._isa_level(flags) if machine == EM_X86_64 else 0,
+        isa_level=live_host.isa_level_of(flags) if machine == EM_X86_64 else 0,
         intel=intel,
     )
 

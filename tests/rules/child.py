@@ -18,6 +18,7 @@ from tfguard.installed.python import Python, this_python
 from tfguard.live_host import this_host
 from tfguard.render import as_dict
 from tfguard.report import Report
+from tfguard.root import HERE
 
 
 def _host(changes: dict[str, object]) -> Host:
@@ -66,7 +67,7 @@ def _words(host: Host) -> dict[str, str]:
     """What is particular to this machine, and what stands for it in a golden text."""
     from tfguard.investigate import _system
 
-    system, _ = _system()
+    system, _ = _system(HERE)
     words = {sys.executable: "/venv/bin/python", os.path.realpath(sys.prefix): "/venv", sys.prefix: "/venv"}
     if system:
         words[f"this is {system}"] = "this is SYSTEM"
@@ -107,7 +108,7 @@ def main() -> None:
         "codes": [one["code"] for one in findings],
         "real": _real(request) if asks else None,
         "words": _words(report.host) | _python_words(),
-        "installer": _system()[1],
+        "installer": _system(HERE)[1],
     }
     print(json.dumps(answer))
 

@@ -58,7 +58,7 @@ class Cache:
         return tuple(self._records)
 
 
-_EMPTY = Cache(b"", 0, {}, ())
+NO_CACHE = Cache(b"", 0, {}, ())
 
 
 def cache_key(name: bytes) -> bytes:
@@ -75,7 +75,7 @@ def read_cache(path: str, *, little_endian: bool = True) -> Cache:
         status = os.stat(path)
         return _read_cache(path, (status.st_ino, status.st_size, status.st_mtime_ns), little_endian)
     except OSError:
-        return _EMPTY
+        return NO_CACHE
 
 
 @lru_cache(maxsize=4)
@@ -85,7 +85,7 @@ def _read_cache(path: str, identity: tuple[int, int, int], little_endian: bool) 
     try:
         return _parse(data, "<" if little_endian else ">")
     except ValueError:
-        return _EMPTY
+        return NO_CACHE
 
 
 def _parse(data: bytes, order: str) -> Cache:
@@ -94,17 +94,17 @@ def _parse(data: bytes, order: str) -> Cache:
         count = int.from_bytes(data[12:16], "little" if order == "<" else "big")
         start = (16 + count * 12 + 7) & ~7
     if data[start : start + len(_MAGIC_NEW)] != _MAGIC_NEW:
-        return _EMPTY  # only the old format: no glibc of this century writes it alone
+        return NO_CACHE  # only the old format: no glibc of this century writes it alone
     header = Struct(order + "20sIIB3xI12x")
     entry = Struct(order + "iIIIQ")
     if len(data) < start + header.size:
-        return _EMPTY
+        return NO_CACHE
     _, count, _, flags, extension = header.unpack_from(data, start)
     if flags & 3 not in (0, 2 if order == "<" else 3):
-        return _EMPTY
+        return NO_CACHE
     table = data[start + header.size : start + header.size + count * entry.size]
     if len(table) < count * entry.size:
-        return _EMPTY
+        return NO_CACHE
     subdirectories = _subdirectories(data, start, extension, order)
     records: dict[bytes, list[tuple[int, ...]]] = {}
     find = data.find

@@ -32,19 +32,22 @@ _END_RECORDS = 1 << 7
 _SIZE_LIMIT = 1 << 30
 
 
-def relocations(image: Image, fd: int) -> Iterator[tuple[int, int]]:
-    """(r_offset, r_info) of each relocation: DT_RELA or DT_REL first, then DT_JMPREL (ld-so.md G-135)."""
-    for record, data in _blocks(image, fd):
+def relocations(image: Image, fd: int, *, lazy: bool = False) -> Iterator[tuple[int, int]]:
+    """(r_offset, r_info) of each relocation: DT_RELA or DT_REL first, then DT_JMPREL (ld-so.md G-135).
+
+    With `lazy` those of DT_JMPREL are left out, which lazy binding puts off to the first call (G-134).
+    """
+    for record, data in _blocks(image, fd, lazy=lazy):
         for entry in record.iter_unpack(data):
             yield entry[0], entry[1]
 
 
-def relocated_symbols(image: Image, fd: int) -> Iterator[int]:
-    """The symbol index of every relocation that looks one up, in table order."""
+def relocated_symbols(image: Image, fd: int, *, lazy: bool = False) -> Iterator[int]:
+    """The symbol index of every relocation that looks one up, in table order; `lazy` as in `relocations`."""
     shift = 32 if image.elf_class == 64 else 8
     mask = (1 << shift) - 1
     without = _WITHOUT_SYMBOL.get(image.machine, frozenset((0,)))
-    for _, info in relocations(image, fd):
+    for _, info in relocations(image, fd, lazy=lazy):
         if (symbol := info >> shift) and info & mask not in without:
             yield symbol
 
@@ -89,7 +92,7 @@ def targets_within(image: Image, fd: int, ranges: tuple[tuple[int, int], ...]) -
 
 
 def _blocks(
-    image: Image, fd: int, *, skip_relative: bool = False, ends_only: bool = False
+    image: Image, fd: int, *, lazy: bool = False, skip_relative: bool = False, ends_only: bool = False
 ) -> Iterator[tuple[struct.Struct, bytes]]:
     """The tables in pieces of whole records, each with the layout of its records."""
     fmt = format_of(image)
@@ -104,7 +107,7 @@ def _blocks(
             0,
         ),
     ]
-    for address, size, record, relative in tables:
+    for address, size, record, relative in tables[:2] if lazy else tables:
         where = file_offset(image.segments, address) if address is not None else None
         if where is None or (ends_only and (size % record.size or size > where[1])):
             continue  # what ld.so makes of such a size is not clear

@@ -168,9 +168,12 @@ class SymbolTable:
                 return min(header[1], _SYMBOL_LIMIT)
         return min(max(relocated_symbols(self.image, self._fd), default=-1) + 1, _SYMBOL_LIMIT)
 
-    def relocated_symbols(self) -> Iterable[int]:
-        """The symbol position of every relocation that has one, in the order of ld.so (G-135)."""
-        return relocated_symbols(self.image, self._fd)
+    def relocated_symbols(self, *, lazy: bool = False) -> Iterable[int]:
+        """The symbol position of every relocation that has one, in the order of ld.so (G-135).
+
+        With `lazy` without those that lazy binding puts off (G-134).
+        """
+        return relocated_symbols(self.image, self._fd, lazy=lazy)
 
     def relocations(self) -> Iterable[tuple[int, int]]:
         """(r_offset, r_info) of every relocation, in the order of ld.so."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from tfguard.binary.ldcache import read_cache
 from tfguard.host import Host
-from tfguard.image import Image, machine_name
+from tfguard.image import Image, VersionNeed, machine_name
 from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_mapping, refused_truncation, with_errno
 from tfguard.loader.glibc_order import relocation_order
 from tfguard.loader.glibc_properties import refused_properties
-from tfguard.loader.glibc_search import STEPS, Directories, Query, expand_tokens, has_token, search, try_candidate
+from tfguard.loader.glibc_search import (
+    STEPS,
+    Directories,
+    Query,
+    cache_of,
+    expand_tokens,
+    has_token,
+    preloaded,
+    search,
+    try_candidate,
+)
 from tfguard.loader.glibc_text import refused_text
 from tfguard.loader.glibc_versions import refused_versions
 from tfguard.loader.link_map import LinkMap, link_maps_of
@@ -35,7 +44,7 @@ class Process:
         self.host = host
         self.links = link_maps_of(host)
         self.main = next((link for link in self.links if link.is_main), None)
-        self.directories = Directories()
+        self.directories = Directories(host)
         self._by_name: dict[str, LinkMap] = {}
         self._by_file: dict[tuple[int, int], LinkMap] = {}
         self._tables: dict[int, SymbolTable | None] = {}
@@ -99,6 +108,15 @@ class Process:
             self._forget(play)
         return trace
 
+    def start_program(self, program: str) -> Trace:
+        """Play what ld.so does before a program runs, in a process that has nothing mapped yet.
+
+        `program` is its path, as it was started; kernel and loader are taken to have mapped it already. Functions
+        that are looked up on their first call only (G-134) are not looked for.
+        """
+        play = _Load(self, program, None, starting=True)
+        return play.run(symbols=True)
+
     def _forget(self, play: _Load) -> None:
         gone = {id(link) for link in play.new}
         self.links = [link for link in self.links if id(link) not in gone]
@@ -119,10 +137,7 @@ class Process:
 
     def cached(self, name: str) -> tuple[str, ...]:
         """The paths that ld.so.cache has for a name, for whatever machine."""
-        if self.host.cache_path is None:
-            return ()
-        cache = read_cache(self.host.cache_path, little_endian=self.host.little_endian)
-        return tuple(entry.path for entry in cache.look_up(name))
+        return tuple(entry.path for entry in cache_of(self.host).look_up(name))
 
     def not_taken(self, path: str) -> str | None:
         """Why ld.so would not take the file at a path, in words that follow its name; None where it would."""
@@ -148,21 +163,24 @@ class Process:
 
 
 class _Refused(Exception):
-    """The load ends here; carries the failure to the one place that makes the trace."""
+    """The load ends here; carries the failure, and the check's own text, to the one place that makes the trace."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, text: str | None = None) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.text = text
 
 
 class _Load:
-    """One dlopen in a process."""
+    """One dlopen in a process; with `starting` the start of the program `name` in place of one."""
 
-    def __init__(self, process: Process, name: str, caller: LinkMap | None) -> None:
+    def __init__(self, process: Process, name: str, caller: LinkMap | None, *, starting: bool = False) -> None:
         self.process = process
         self.host = process.host
         self.name = name
         self.caller = caller
+        self.starting = starting
+        self.notes: list[str] = []
         self.new: list[LinkMap] = []
         self.scope: list[LinkMap] = []
         self.lookups: list[Lookup] = []
@@ -181,18 +199,59 @@ class _Load:
             failure=failure,
             scope=tuple(link.path for link in self.scope),
             resolved=symbols and failure is None,
+            notes=tuple(self.notes),
         )
 
     def _load(self, *, symbols: bool) -> None:
         if not self.name:
             return  # dlopen("") is the main program: G-01 2
-        root = self._map(self.name, None)
-        self._map_dependencies(root)
+        if self.starting:
+            root = self._program()
+            self._map_dependencies(root, self._preloads(root))
+        else:
+            root = self._map(self.name, None)
+            self._map_dependencies(root)
         if not root.new:
             return  # already loaded: nothing is checked again, G-03
         for check in (self._versions, self._properties):
             check()
         self._relocate(root, symbols=symbols)
+
+    def _program(self) -> LinkMap:
+        """The program that the kernel has mapped, and the loader itself, which its DT_NEEDED may name."""
+        host, process = self.host, self.process
+        content = host.look_at(self.name).content
+        if not isinstance(content, Image):
+            raise _Refused(self._failure(_UNREADABLE, self.name, self.name, None, shown=self.name, lookup=None))
+        program = LinkMap(self.name, content, is_main=True, step="program")
+        program.names.clear()  # the loader records no path for it: what needs it by path maps it again
+        process.main = program
+        process.add(program)
+        if host.loader_path:
+            loader = host.look_at(host.loader_path).content
+            own = LinkMap(host.loader_path, loader if isinstance(loader, Image) else None)
+            own.names.add(own.soname or host.loader_path)
+            own.new = False
+            own.is_global = True
+            process.add(own)
+        self.new.append(program)
+        self._note(self.name, None, (Attempt("program", self.name, TAKEN),), self.name)
+        self.images.append(Mapped(self.name, self.name, None, "program", content))
+        return program
+
+    def _preloads(self, program: LinkMap) -> list[LinkMap]:
+        """The objects of LD_PRELOAD and ld.so.preload; one that cannot be had is a line on stderr (G-160, G-161)."""
+        names = preloaded(self.host)
+        found = []
+        for name, source in names:
+            try:
+                found.append(self._map(name, program))
+            except _Refused as refused:
+                if refused.text is None:
+                    raise  # it kills the process
+                why = f"cannot be preloaded ({refused.text}): ignored."
+                self.notes.append(f"ERROR: ld.so: object '{name}' from {source} {why}")
+        return found
 
     def _map(self, name: str, requirer: LinkMap | None) -> LinkMap:
         """Phases 4 to 7 for one name: match, search and open, same file, map (G-01)."""
@@ -231,7 +290,7 @@ class _Load:
         if same is not None:
             process.answers_to(same, name)
             return same
-        if (refusal := refused_mapping(found, self.host)) is not None:
+        if (refusal := refused_mapping(found, self.host, starting=self.starting)) is not None:
             self._refuse(refusal, path, name, requirer, shown=name, lookup=lookup)
         if not isinstance(found.content, Image):
             raise _Refused(self._failure(_UNREADABLE, path, name, requirer, shown=name, lookup=lookup))
@@ -259,13 +318,14 @@ class _Load:
     def _refuse(
         self, refusal: Refusal, path: str, name: str, requirer: LinkMap | None, *, shown: str, lookup: Lookup | None
     ) -> None:
-        raise _Refused(self._failure(refusal, path, name, requirer, shown=shown, lookup=lookup))
+        raise _Refused(self._failure(refusal, path, name, requirer, shown=shown, lookup=lookup), refusal.text)
 
-    @staticmethod
     def _failure(
-        refusal: Refusal, path: str, name: str, requirer: LinkMap | None, *, shown: str, lookup: Lookup | None
+        self, refusal: Refusal, path: str, name: str, requirer: LinkMap | None, *, shown: str, lookup: Lookup | None
     ) -> Failure:
         message = None if refusal.text is None else f"{shown}: {with_errno(refusal.text, refusal.errno)}"
+        if message is not None and self.starting:
+            message = f"{self.name}: error while loading shared libraries: {message}"
         return Failure(
             kind=refusal.kind,
             rule=refusal.rule,
@@ -279,10 +339,10 @@ class _Load:
             lookup=lookup,
         )
 
-    def _map_dependencies(self, root: LinkMap) -> None:
+    def _map_dependencies(self, root: LinkMap, preloads: Sequence[LinkMap] = ()) -> None:
         """Breadth first, each DT_NEEDED in file order (G-115)."""
-        queue = [root]
-        seen = {id(root)}
+        queue = list({id(link): link for link in (root, *preloads)}.values())
+        seen = {id(link) for link in queue}
         for link in queue:
             if link.dependencies is not None:
                 # loaded by an earlier load of this process, with all it needs
@@ -313,16 +373,39 @@ class _Load:
         return self.process.loaded_as(name)
 
     def _versions(self) -> None:
+        first: Failure | None = None
+        lines: list[str] = []
         for link in self.new:
             failure = refused_versions(self.process, link, self.host)
-            if failure is not None:
-                raise _Refused(failure)
+            if failure is None:
+                continue
+            if not self.starting or failure.kind != "version":
+                raise _Refused(self._at_start(failure))
+            # the start of a program tells of each, a line on stderr, and ends after the last
+            first = first or failure
+            lines += [self._version_line(need, link) for need in failure.needs]
+        if first is not None:
+            raise _Refused(first._replace(message="\n".join(lines)))
+
+    def _version_line(self, need: VersionNeed, link: LinkMap) -> str:
+        provider = self.process.loaded_as(need.file)
+        where = provider.path if provider is not None else need.file
+        return f"{self.name}: {where}: version `{need.version}' not found (required by {link.path})"
 
     def _properties(self) -> None:
         for link in self.new:
             failure = refused_properties(link, self.host)
             if failure is not None:
-                raise _Refused(failure)
+                raise _Refused(self._at_start(failure))
+
+    def _at_start(self, failure: Failure) -> Failure:
+        """The failure with the words that a program's start puts in front (G-10)."""
+        if not self.starting or failure.message is None:
+            return failure
+        if failure.kind == "isa-level":
+            return failure  # told by another function of the loader, which puts nothing in front
+        occasion = "symbol lookup error" if failure.kind == "symbol" else "error while loading shared libraries"
+        return failure._replace(message=f"{self.name}: {occasion}: {failure.message}")
 
     def _is_short(self) -> bool:
         """Whether a new object's file ends before its segments do; only then the order decides anything here."""
@@ -341,9 +424,9 @@ class _Load:
         if symbols:
             from tfguard.loader.glibc_symbols import unresolved
 
-            failure = unresolved(self.process, order, self.scope)
+            failure = unresolved(self.process, order, self.scope, starting=self.starting)
             if failure is not None:
-                raise _Refused(failure._replace(name=failure.name or root.path))
+                raise _Refused(self._at_start(failure._replace(name=failure.name or root.path)))
 
 
 _TOKEN_IN_SECURE_MODE = Refusal("token-in-secure-mode", "G-167", "DST not allowed in SUID/SGID programs")

@@ -127,8 +127,11 @@ def _compares_machine_first(host: Host) -> bool:
     return any(directory.startswith("/lib/") and "-linux-" in directory for directory in host.system_directories)
 
 
-def refused_mapping(head: Head, host: Host) -> Refusal | None:
-    """The first map-stage check that the chosen file fails, or None (G-36 to G-50)."""
+def refused_mapping(head: Head, host: Host, *, starting: bool = False) -> Refusal | None:
+    """The first map-stage check that the chosen file fails, or None (G-36 to G-50).
+
+    `starting` says that it is needed by a program that starts, where fewer checks are made than for a dlopen.
+    """
     segments = head.segments or ()
     loads = [segment for segment in segments if segment.type == PT_LOAD]
     for load in loads:
@@ -159,14 +162,20 @@ def refused_mapping(head: Head, host: Host) -> Refusal | None:
     if host.refuses_write_execute and any(load.flags & PF_X and load.flags & PF_W for load in loads):
         return Refusal("write-execute", "G-41", "failed to map segment from shared object",
                        detail="one of its segments is writable and executable")  # fmt: skip
-    return refused_truncation(image, host, stage="map") or _refused_flags(image, host) or _refused_hash_table(image)
+    return (
+        refused_truncation(image, host, stage="map")
+        or _refused_flags(image, host, starting=starting)
+        or _refused_hash_table(image)
+    )
 
 
-def _refused_flags(image: Image, host: Host) -> Refusal | None:
+def _refused_flags(image: Image, host: Host, *, starting: bool) -> Refusal | None:
     if (refusal := _refused_entry_sizes(image, host)) is not None:
         return refusal
     if image.flags_1 & DF_1_PIE and "refuses-pie" in host.features:
         return Refusal("pie", "G-43", "cannot dynamically load position-independent executable")
+    if starting:
+        return None  # an object needed at start may ask for anything else, an executable stack too (G-42, G-50)
     if image.flags_1 & DF_1_NOOPEN:
         return Refusal("no-dlopen", "G-42", "shared object cannot be dlopen()ed")
     return _refused_stack(image, host)

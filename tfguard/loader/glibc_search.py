@@ -13,8 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from tfguard.binary.elf import look_at
-from tfguard.binary.ldcache import read_cache
+from tfguard.binary.ldcache import NO_CACHE, Cache, read_cache
 from tfguard.host import Host
 from tfguard.image import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Head
 from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_header
@@ -30,6 +29,7 @@ from tfguard.loader.trace import (
     WRONG_MACHINE,
     Attempt,
 )
+from tfguard.root import HERE
 
 # ld.so.cache flags of the ABI: ld-so.md G-103.
 _CACHE_FLAGS = {EM_X86_64: 0x303, EM_AARCH64: 0xA03, EM_386: 3}
@@ -100,9 +100,7 @@ def _own_list(link: LinkMap, value: str, host: Host) -> list[str]:
 def ld_so_cache(query: Query) -> Iterator[Place]:
     """The path that ld.so.cache has for the name (G-101 to G-106)."""
     host = query.host
-    if host.cache_path is None:
-        return
-    entries = read_cache(host.cache_path, little_endian=host.little_endian).look_up(query.name)
+    entries = cache_of(host).look_up(query.name)
     wanted = _CACHE_FLAGS.get(host.machine)
     best: tuple[int, str] | None = None
     for entry in entries:
@@ -118,6 +116,25 @@ def ld_so_cache(query: Query) -> Iterator[Place]:
             best = (rank, entry.path)
     if best is not None and not _default_directories_refused(query, best[1]):
         yield Place((best[1],), is_path=True)
+
+
+def cache_of(host: Host) -> Cache:
+    """The entries of the host's ld.so.cache; none where it has no such file, or uses none."""
+    if host.cache_path is None:
+        return NO_CACHE
+    try:
+        return read_cache(host.root.outside(host.cache_path), little_endian=host.little_endian)
+    except OSError:
+        return NO_CACHE
+
+
+def preloaded(host: Host) -> list[tuple[str, str]]:
+    """The names of LD_PRELOAD and ld.so.preload, each with where it stands (G-160, G-161)."""
+    names = [] if host.secure else re.split("[ :]", host.environment.get("LD_PRELOAD", ""))
+    text = host.root.read("/etc/ld.so.preload", 1 << 16) or b""
+    lines = [line.partition("#")[0] for line in os.fsdecode(text).splitlines()]
+    listed = [name for line in lines for name in re.split(r"[\s:]", line)]
+    return [(one, "LD_PRELOAD") for one in names if one] + [(one, "/etc/ld.so.preload") for one in listed if one]
 
 
 def default_directories(query: Query) -> Iterator[Place]:
@@ -178,8 +195,8 @@ def origin_of(link: LinkMap | None, host: Host) -> str | None:
     """The directory of the path as recorded, links unresolved, made absolute (G-75); of the program: resolved."""
     if link is None or link.is_main:
         if link is not None and link.image is not None:
-            return os.path.dirname(os.path.realpath(link.image.path))
-        return os.path.dirname(os.path.realpath(host.executable))
+            return os.path.dirname(host.root.inside(os.path.realpath(link.image.path)))
+        return os.path.dirname(host.root.realpath(host.executable))
     path = link.path if link.path.startswith("/") else f"{host.cwd}/{link.path}"
     return path.rpartition("/")[0] or "/"
 
@@ -201,7 +218,8 @@ class Directories:
     since then: what a message ends with where nothing could be opened at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._known: dict[str, tuple[str, ...] | None] = {}
         self.errno = 0
         self.missing: list[str] = []
@@ -235,10 +253,10 @@ class Directories:
             self.missing.append(directory)
         return result
 
-    @staticmethod
-    def _exists(directory: str) -> bool:
+    def _exists(self, directory: str) -> bool:
         try:
-            return stat.S_ISDIR(os.stat(directory).st_mode)
+            place = directory if self._host.root is HERE else self._host.outside(directory)
+            return stat.S_ISDIR(os.stat(place).st_mode)
         except (OSError, ValueError):
             return False
 
@@ -295,7 +313,7 @@ def _detail(head: Head, refusal: Refusal | None) -> str:
 
 def try_candidate(path: str, host: Host) -> tuple[Head, Refusal | None, str]:
     """Open one candidate and make the header checks: the head, what refuses it, and the outcome (G-65)."""
-    head = look_at(path)
+    head = host.look_at(path)
     if head.errno:
         if head.errno == errno.ENOENT or (head.errno == errno.ENOTDIR and host.version >= (2, 39)):
             return head, None, ABSENT

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tfguard.binary.symbols import Reference, SymbolTable
-from tfguard.image import DT_AUXILIARY, DT_FILTER
+from tfguard.host import Host
+from tfguard.image import DF_1_NOW, DF_BIND_NOW, DT_AUXILIARY, DT_BIND_NOW, DT_FILTER, DT_FLAGS
 from tfguard.loader.glibc_text import refused_text, unmarked_text_relocation
 from tfguard.loader.glibc_tls import StaticTls, refused_static_tls
 from tfguard.loader.link_map import LinkMap
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
     from tfguard.loader.glibc import Process
 
 
-def unresolved(process: Process, order: list[LinkMap], scope: list[LinkMap]) -> Failure | None:
-    """The failure of the first object, in relocation order, that refers to a symbol nobody in its scope defines."""
+def unresolved(
+    process: Process, order: list[LinkMap], scope: list[LinkMap], *, starting: bool = False
+) -> Failure | None:
+    """The failure of the first object, in relocation order, that refers to a symbol nobody in its scope defines.
+
+    `starting` says that a program is started: function calls are bound lazily there (G-134), and thread-local
+    variables have room (G-153).
+    """
     everyone = _providers(process, scope)
     members = {id(link) for link in everyone}
     room: StaticTls | None = None
@@ -36,12 +43,15 @@ def unresolved(process: Process, order: list[LinkMap], scope: list[LinkMap]) -> 
         found = [_refused_provider(process, link, table, scope)]
         open_references = _still_open(process, link, table, everyone, members)
         if open_references:
-            found.append(_confirm(process, link, table, open_references, everyone))
+            lazy = starting and not _binds_now(link, process.host)
+            found.append(_confirm(process, link, table, open_references, everyone, lazy=lazy))
         failure = _first_of(found, table)
         if (write := unmarked_text_relocation(link, table, process.host)) is not None:
             return write._replace(certain=failure is None)  # which comes first is not looked at
         if failure is not None:
             return failure
+        if starting:
+            continue
         failure, room = refused_static_tls(process, link, table, scope, room)
         if failure is not None:
             return failure
@@ -159,13 +169,28 @@ def _met_before(process: Process, provider: LinkMap, reference: Reference, scope
     return False
 
 
+def _binds_now(link: LinkMap, host: Host) -> bool:
+    """Whether the functions that an object calls are looked up when it is loaded (G-134)."""
+    image = link.image
+    if image is None or host.environment.get("LD_BIND_NOW"):
+        return True
+    flags = image.dynamic.get(DT_FLAGS, 0)
+    return bool(flags & DF_BIND_NOW or image.flags_1 & DF_1_NOW or DT_BIND_NOW in image.dynamic)
+
+
 def _confirm(
-    process: Process, link: LinkMap, table: SymbolTable, candidates: list[Reference], everyone: list[LinkMap]
+    process: Process,
+    link: LinkMap,
+    table: SymbolTable,
+    candidates: list[Reference],
+    everyone: list[LinkMap],
+    *,
+    lazy: bool = False,
 ) -> Failure | None:
     """Hold the open references against the relocations, the objects that could not be read and the live process."""
     by_position = {reference.position: reference for reference in candidates}
     ordered: dict[int, Reference] = {}
-    for index in table.relocated_symbols():
+    for index in table.relocated_symbols(lazy=lazy):
         if index in by_position and index not in ordered:
             ordered[index] = by_position[index]
             if len(ordered) == len(by_position):

@@ -34,6 +34,10 @@ class Process(Protocol):
         """Play an eager dlopen; with `symbols=False` without the look-up of symbols. `caller` is who calls it."""
         ...
 
+    def start_program(self, program: str) -> Trace:
+        """Play the start of a program, by its path, in a process that has nothing mapped yet."""
+        ...
+
     def loaded_as(self, name: str) -> LinkMap | None:
         """The loaded object that answers to a name."""
         ...
