@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -25,7 +25,7 @@ from tests.support.elf_writer import (
     write,
 )
 from tests.support.real_loader import Load
-from tfguard.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE
+from tfguard.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, EM_X86_64
 
 _DIRECTORIES = ("d0", "d1", "d2", "d3/lib")
 _LINKED = ("d4", "d1")  # a directory by another name
@@ -44,9 +44,9 @@ DAMAGES: tuple[Callable[[bytes, Random], bytes], ...] = (
     lambda data, _: data[:4096],
     lambda data, random: data[: random.randrange(len(data))],
     lambda data, _: b"GROUP ( AS_NEEDED ( libother.so ) ) " * 4,
-    lambda data, _: with_header(data, ei_class=1),
-    lambda data, _: with_header(data, ei_class=1),
-    lambda data, _: with_header(data, ei_class=1, e_machine=3),
+    lambda data, _: with_header(data, ei_class=3 - data[4]),
+    lambda data, _: with_header(data, ei_class=3 - data[4]),
+    lambda data, _: with_header(data, ei_class=3 - data[4], e_machine=8),
     lambda data, _: with_header(data, e_machine=243),
     lambda data, _: with_header(data, e_machine=243),
     lambda data, _: with_header(data, ei_data=2, e_machine=0x1600),
@@ -91,8 +91,8 @@ class Forest:
     program: str = "ask_loader"
 
 
-def lay_out(forest: Forest, root: Path) -> Load:
-    """Make the files below `root`, an empty or new directory, and give the question."""
+def lay_out(forest: Forest, root: Path, machine: int = EM_X86_64) -> Load:
+    """Make the files below `root`, an empty or new directory, for a machine, and give the question."""
     for name in _DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / _LINKED[0]).symlink_to(_LINKED[1])
@@ -109,7 +109,7 @@ def lay_out(forest: Forest, root: Path) -> Load:
         elif plant.library is None:
             path.mkdir()
         else:
-            data = write(plant.library)
+            data = write(replace(plant.library, machine=machine))
             path.write_bytes(data if plant.damage is None else DAMAGES[plant.damage](data, Random(position)))
         if plant.mode is not None and path.exists() and not path.is_symlink():
             path.chmod(plant.mode)

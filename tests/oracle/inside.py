@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,8 +166,7 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
     main = images[0][1]
     assert isinstance(main, Image)
     machine = main.machine
-    processor = look_at_processor(machine)
-    flags, intel = processor.features, processor.intel
+    flags, intel = _processor()
     if machine == EM_X86_64:
         platform = live_host.platform_token_of(machine, flags, intel)
         legacy = live_host.legacy_hwcaps_of(machine, flags, intel)
@@ -193,6 +193,12 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
         isa_level=live_host.isa_level_of(flags) if machine == EM_X86_64 else 0,
         intel=intel,
     )
+
+
+@lru_cache(maxsize=1)
+def _processor() -> tuple[frozenset[str], bool]:
+    """The features of this machine's processor, and whether Intel made it."""
+    return look_at_processor(EM_X86_64)[:2]
 
 
 def _predict(host: Host, load: Load) -> list[Prediction] | str:

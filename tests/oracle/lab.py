@@ -64,7 +64,7 @@ def ask_forest(world: World, forest: Forest) -> Answer | str:
     """Lay a forest out in the world that this process has entered, and ask about it."""
     shutil.rmtree(_ROOT, ignore_errors=True)
     _ROOT.mkdir(mode=0o755)
-    load = lay_out(forest, _ROOT)
+    load = lay_out(forest, _ROOT, world.machine)
     return ask(world, load, forest.program)
 
 

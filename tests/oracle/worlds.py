@@ -7,6 +7,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tfguard.image import EM_386, EM_AARCH64, EM_X86_64
 
 CHECKOUT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("TFGUARD_LAB", CHECKOUT / ".cache" / "worlds"))
@@ -33,17 +36,18 @@ class Unavailable(Exception):
 class World:
     """A Debian release with a glibc of its own.
 
-    `libraries` and `loader` are paths below the tree. `emulator` are the words in front of a program of another
-    machine, its first word a static program of this one.
+    `libraries` is where the C library and the loader are in the tree. `emulator` are the words in front of a program
+    of another machine, the first of them a static program of this one.
     """
 
     name: str
     suite: str
     glibc: tuple[int, int]
     architecture: str = "amd64"
+    machine: int = EM_X86_64
     compiler: tuple[str, ...] = ("gcc",)
     libraries: str = "lib/x86_64-linux-gnu"
-    loader: str = "lib64/ld-linux-x86-64.so.2"
+    loader: str = "ld-linux-x86-64.so.2"
     emulator: tuple[str, ...] = ()
 
     @property
@@ -61,11 +65,32 @@ class World:
             return False
 
 
+_I386: dict[str, Any] = {  # Any: fields of World
+    "architecture": "i386",
+    "machine": EM_386,
+    "compiler": ("gcc", "-m32"),
+    "libraries": "lib/i386-linux-gnu",
+    "loader": "ld-linux.so.2",
+}
+_ARM64: dict[str, Any] = {  # Any: fields of World
+    "architecture": "arm64",
+    "machine": EM_AARCH64,
+    "compiler": ("aarch64-linux-gnu-gcc",),
+    "libraries": "lib/aarch64-linux-gnu",
+    "loader": "ld-linux-aarch64.so.1",
+    "emulator": ("/qemu-aarch64-static",),
+}
+_BIG_PAGES = ("/qemu-aarch64-static", "-p", "65536")
+
 WORLDS: tuple[World, ...] = (
     World(name="debian-11", suite="bullseye", glibc=(2, 31)),
     World(name="debian-12", suite="bookworm", glibc=(2, 36)),
     World(name="debian-13", suite="trixie", glibc=(2, 41)),
     World(name="debian-unstable", suite="sid", glibc=(2, 43)),
+    World(name="debian-12-i386", suite="bookworm", glibc=(2, 36), **_I386),
+    World(name="debian-12-arm64", suite="bookworm", glibc=(2, 36), **_ARM64),
+    World(name="debian-13-arm64", suite="trixie", glibc=(2, 41), **_ARM64),
+    World(name="debian-13-arm64-64k", suite="trixie", glibc=(2, 41), **{**_ARM64, "emulator": _BIG_PAGES}),
 )
 
 
@@ -77,7 +102,7 @@ def build(world: World) -> None:
     """Make the tree and its programs where they are missing or old; raises Unavailable where that cannot be."""
     if world.is_built:
         return
-    _need(world, "debootstrap", *world.compiler[:1])
+    _need(world, "debootstrap", *world.compiler[:1], *(os.path.basename(one) for one in world.emulator[:1]))
     if os.geteuid() != 0:
         raise Unavailable("only root can make a tree with debootstrap, and chroot into it")
     if not (world.tree / world.libraries / "libc.so.6").exists():
@@ -87,7 +112,7 @@ def build(world: World) -> None:
         _run("debootstrap", "--variant=minbase", f"--arch={world.architecture}", *foreign, world.suite,
              str(world.tree), MIRROR)  # fmt: skip
     for name, options in PROGRAMS.items():
-        wanted = ("libc.so.6", "libdl.so.2", os.path.basename(world.loader))
+        wanted = ("libc.so.6", "libdl.so.2", world.loader)
         libraries = [str(world.tree / world.libraries / one) for one in wanted]
         _run(
             *world.compiler, "-O1", "-U_FORTIFY_SOURCE", "-nodefaultlibs", str(SOURCE), "-o", str(world.tree / name),

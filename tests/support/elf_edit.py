@@ -1,4 +1,4 @@
-"""Changes single fields of finished ELF64 files: header, program headers, dynamic entries."""
+"""Changes single fields of finished ELF files: the header of any, program headers and dynamic entries of ELF64."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ _HEADER_FIELDS = {
     "e_shnum": (60, "<H"),
     "e_shstrndx": (62, "<H"),
 }
+_NARROW_HEADER_FIELDS = _HEADER_FIELDS | {
+    "e_phoff": (28, "<I"),
+    "e_shoff": (32, "<I"),
+    "e_phentsize": (42, "<H"),
+    "e_phnum": (44, "<H"),
+    "e_shentsize": (46, "<H"),
+    "e_shnum": (48, "<H"),
+    "e_shstrndx": (50, "<H"),
+}
 _SEGMENT_FIELDS = {
     "type": (0, "<I"),
     "flags": (4, "<I"),
@@ -39,8 +48,9 @@ _SEGMENT_FIELDS = {
 def with_header(data: bytes, **fields: int | bytes) -> bytes:
     """A copy with these fields of the ELF header (gABI names) set."""
     changed = bytearray(data)
+    places = _NARROW_HEADER_FIELDS if data[4] == 1 else _HEADER_FIELDS
     for name, value in fields.items():
-        offset, layout = _HEADER_FIELDS[name]
+        offset, layout = places[name]
         struct.pack_into(layout, changed, offset, value)
     return bytes(changed)
 

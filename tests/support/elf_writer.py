@@ -1,4 +1,7 @@
-"""Writes small ELF64 shared objects for x86-64 from a description: files no linker would make, and ordinary ones."""
+"""Writes small shared objects from a description: files no linker would make, and ordinary ones.
+
+For x86-64, aarch64 and i386, all little-endian; types of relocations are given as those of x86-64.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,12 @@ from tfguard.image import (
     DT_NEEDED,
     DT_PLTREL,
     DT_PLTRELSZ,
+    DT_REL,
     DT_RELA,
     DT_RELAENT,
     DT_RELASZ,
     DT_RELR,
+    DT_RELSZ,
     DT_RPATH,
     DT_RUNPATH,
     DT_SONAME,
@@ -32,6 +37,8 @@ from tfguard.image import (
     DT_VERNEED,
     DT_VERNEEDNUM,
     DT_VERSYM,
+    EM_386,
+    EM_AARCH64,
     EM_X86_64,
     ET_DYN,
     PF_W,
@@ -43,7 +50,7 @@ from tfguard.image import (
     PT_NOTE,
 )
 
-DT_PLTGOT, DT_SYMENT, DT_RELRSZ, DT_RELRENT = 3, 11, 35, 37
+DT_PLTGOT, DT_SYMENT, DT_RELENT, DT_RELRSZ, DT_RELRENT = 3, 11, 19, 35, 37
 PF_R = 4
 R_64, R_COPY, R_GLOB_DAT, R_JUMP_SLOT, R_RELATIVE = 1, 5, 6, 7, 8
 STB_LOCAL, STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE = 0, 1, 2, 10
@@ -53,9 +60,52 @@ SHN_UNDEF, SHN_DATA, SHN_ABS = 0, 7, 0xFFF1
 
 _PAGE = 0x1000
 _NO_TAG = -1
-_SYMBOL = struct.Struct("<IBBHQQ")
-_RELA = struct.Struct("<QQq")
-_DYNAMIC = struct.Struct("<QQ")
+# The same relocations of i386 have the numbers of x86-64; sizes of symbols do not exist elsewhere.
+_AARCH64_TYPES = {R_64: 257, R_COPY: 1024, R_GLOB_DAT: 1025, R_JUMP_SLOT: 1026, R_RELATIVE: 1027}
+
+
+class _Layout(NamedTuple):
+    """What differs between the classes: structures, sizes, and which tables hold relocations."""
+
+    bits: int
+    header: struct.Struct
+    segment: struct.Struct
+    symbol: struct.Struct
+    relocation: struct.Struct
+    dynamic: struct.Struct
+    word: str
+    table: int
+    table_size: int
+    entry_size: int
+
+    @property
+    def bytes(self) -> int:
+        """The size of an address."""
+        return self.bits // 8
+
+
+def _layout_of(bits: int, header: str, segment: str, symbol: str, relocation: str, dynamic: str) -> _Layout:
+    wide = bits == 64
+    return _Layout(
+        bits=bits,
+        header=struct.Struct(f"<{header}"),
+        segment=struct.Struct(f"<{segment}"),
+        symbol=struct.Struct(f"<{symbol}"),
+        relocation=struct.Struct(f"<{relocation}"),
+        dynamic=struct.Struct(f"<{dynamic}"),
+        word="Q" if wide else "I",
+        table=DT_RELA if wide else DT_REL,
+        table_size=DT_RELASZ if wide else DT_RELSZ,
+        entry_size=DT_RELAENT if wide else DT_RELENT,
+    )
+
+
+_WIDE = _layout_of(64, "16sHHIQQQIHHHHHH", "IIQQQQQQ", "IBBHQQ", "QQq", "QQ")
+_NARROW = _layout_of(32, "16sHHIIIIIHHHHHH", "IIIIIIII", "IIIBBH", "II", "II")
+
+
+def _layout(machine: int) -> _Layout:
+    return _NARROW if machine == EM_386 else _WIDE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,23 +221,25 @@ def write(library: Library) -> bytes:
     for name in (*(one.name for one in library.imports), *(one.name for one in exports)):
         strings.add(name)
 
-    property_note = _property_note(library.isa_needed)
-    body = _Body(64 + 56 * (3 + (library.stack is not None) + 2 * bool(property_note)))
+    layout = _layout(library.machine)
+    property_note = _property_note(library.isa_needed, layout)
+    count = 3 + (library.stack is not None) + 2 * bool(property_note)
+    body = _Body(layout.header.size + layout.segment.size * count)
     note_at = body.put(_NO_TAG, property_note)
     for tag, data in (*tables, (DT_STRTAB, strings.data)):
         body.put(tag, data)
     tags = names + _sizes(library, versions, strings)
     import_count = len(library.imports)
     data_at = -(-(body.end + 24 * (2 * import_count + len(exports) + 1) + 64) // _PAGE) * _PAGE
-    dynamic_size = 16 * (len(tags) + len(body.at) + len(library.extra) + 12)
+    dynamic_size = layout.dynamic.size * (len(tags) + len(body.at) + len(library.extra) + 12)
     got_at = data_at + dynamic_size
-    words_at = got_at + 8 * (3 + import_count)
-    body.put(DT_SYMTAB, _symbols(library.imports, exports, strings, words_at))
+    words_at = got_at + layout.bytes * (3 + import_count)
+    body.put(DT_SYMTAB, _symbols(library.imports, exports, strings, words_at, layout))
     _put_relocations(body, library, got_at)
     dynamic = _dynamic(library, tags, {**body.at, DT_PLTGOT: got_at})
     assert len(dynamic) <= dynamic_size
     assert body.end <= data_at
-    words = b"".join(struct.pack("<Q", 1000 + index) for index in range(len(exports)))
+    words = b"".join(struct.pack(f"<{layout.word}", 1000 + index) for index in range(len(exports)))
     writable = dynamic.ljust(dynamic_size, b"\0") + bytes(words_at - got_at) + words
     segments = [
         (PT_LOAD, PF_R | PF_X, 0, body.end, _PAGE),
@@ -202,15 +254,17 @@ def write(library: Library) -> bytes:
 
 
 def _headers(library: Library, segments: list[tuple[int, int, int, int, int]]) -> bytes:
-    ident = b"\x7fELF\2\1\1" + bytes(9)
-    count = len(segments)
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH", ident, library.type, library.machine, 1, 0, 64, 0, 0, 64, 56, count, 64, 0, 0
+    layout = _layout(library.machine)
+    ident = b"\x7fELF" + bytes((layout.bits // 32, 1, 1)) + bytes(9)
+    sizes = layout.header.size, layout.segment.size
+    header = layout.header.pack(
+        ident, library.type, library.machine, 1, 0, sizes[0], 0, 0, *sizes, len(segments), sizes[0], 0, 0
     )
-    return header + b"".join(
-        struct.pack("<IIQQQQQQ", kind, flags, offset, offset, offset, size, size, align)
-        for kind, flags, offset, size, align in segments
-    )
+    for kind, flags, offset, size, align in segments:
+        place = (offset, offset, offset, size, size)
+        fields = (kind, flags, *place, align) if layout.bits == 64 else (kind, *place, flags, align)
+        header += layout.segment.pack(*fields)
+    return header
 
 
 def _bucket_count(library: Library) -> int:
@@ -232,8 +286,9 @@ def _versions(library: Library) -> _Versions:
 
 def _tables(library: Library, exports: list[Export], versions: _Versions, strings: _Strings) -> list[tuple[int, bytes]]:
     tables: list[tuple[int, bytes]] = []
+    layout = _layout(library.machine)
     if library.has_gnu_hash:
-        tables.append((DT_GNU_HASH, _gnu_hash_table(exports, 1 + len(library.imports), _bucket_count(library))))
+        tables.append((DT_GNU_HASH, _gnu_hash_table(exports, 1 + len(library.imports), _bucket_count(library), layout)))
     if library.has_sysv_hash:
         everyone = [*(one.name for one in library.imports), *(one.name for one in exports)]
         tables.append((DT_HASH, _sysv_hash_table(everyone)))
@@ -250,15 +305,21 @@ def _tables(library: Library, exports: list[Export], versions: _Versions, string
 
 
 def _put_relocations(body: _Body, library: Library, got_at: int) -> None:
-    records = [
-        (one.relocation == R_JUMP_SLOT, _RELA.pack(got_at + 8 * (3 + index), (index + 1) << 32 | one.relocation, 0))
-        for index, one in enumerate(library.imports)
-    ]
-    for tag, is_slot in ((DT_RELA, False), (DT_JMPREL, True)):
-        if chosen := [record for kind, record in records if kind == is_slot]:
-            body.put(tag, b"".join(chosen))
+    layout = _layout(library.machine)
+    slots, others = b"", b""
+    for index, one in enumerate(library.imports):
+        kind = _AARCH64_TYPES.get(one.relocation, one.relocation) if library.machine == EM_AARCH64 else one.relocation
+        info = (index + 1) << (32 if layout.bits == 64 else 8) | kind
+        fields = (got_at + layout.bytes * (3 + index), info, *((0,) if layout.table == DT_RELA else ()))
+        if one.relocation == R_JUMP_SLOT:
+            slots += layout.relocation.pack(*fields)
+        else:
+            others += layout.relocation.pack(*fields)
+    for tag, chosen in ((layout.table, others), (DT_JMPREL, slots)):
+        if chosen:
+            body.put(tag, chosen)
     if library.relr:
-        body.put(DT_RELR, struct.pack("<Q", got_at))
+        body.put(DT_RELR, struct.pack(f"<{layout.word}", got_at))
 
 
 def _dynamic(library: Library, tags: list[tuple[int, int]], places: dict[int, int]) -> bytes:
@@ -266,7 +327,8 @@ def _dynamic(library: Library, tags: list[tuple[int, int]], places: dict[int, in
     del entries[_NO_TAG]
     listed = [(tag, value) for tag, value in tags if tag == DT_NEEDED]
     listed += [(tag, value) for tag, value in entries.items() if tag != DT_NEEDED and value is not None]
-    return b"".join(_DYNAMIC.pack(tag, value) for tag, value in (*listed, *library.extra, (0, 0)))
+    pack = _layout(library.machine).dynamic.pack
+    return b"".join(pack(tag, value) for tag, value in (*listed, *library.extra, (0, 0)))
 
 
 def _version_indexes(
@@ -283,40 +345,49 @@ def _version_indexes(
 
 def _sizes(library: Library, versions: _Versions, strings: _Strings) -> list[tuple[int, int]]:
     """The tags that are no names and no addresses."""
+    layout = _layout(library.machine)
     slots = sum(one.relocation == R_JUMP_SLOT for one in library.imports)
     plain = len(library.imports) - slots
+    record = layout.relocation.size
     optional = (
         (versions.defined, ((DT_VERDEFNUM, len(versions.defined) + 1),)),
         (versions.needs, ((DT_VERNEEDNUM, len(versions.needs)),)),
-        (plain, ((DT_RELASZ, 24 * plain), (DT_RELAENT, 24))),
-        (slots, ((DT_PLTRELSZ, 24 * slots), (DT_PLTREL, DT_RELA))),
-        (library.relr, ((DT_RELRSZ, 8), (DT_RELRENT, 8))),
+        (plain, ((layout.table_size, record * plain), (layout.entry_size, record))),
+        (slots, ((DT_PLTRELSZ, record * slots), (DT_PLTREL, layout.table))),
+        (library.relr, ((DT_RELRSZ, layout.bytes), (DT_RELRENT, layout.bytes))),
         (library.flags, ((DT_FLAGS, library.flags),)),
         (library.flags_1, ((DT_FLAGS_1, library.flags_1),)),
     )
-    tags = [(DT_STRSZ, len(strings.data)), (DT_SYMENT, 24)]
+    tags = [(DT_STRSZ, len(strings.data)), (DT_SYMENT, layout.symbol.size)]
     for is_there, more in optional:
         tags += more if is_there else ()
     return tags
 
 
-def _symbols(imports: tuple[Import, ...], exports: list[Export], strings: _Strings, words_at: int) -> bytes:
-    table = bytes(24)
+def _symbols(
+    imports: tuple[Import, ...], exports: list[Export], strings: _Strings, words_at: int, layout: _Layout
+) -> bytes:
+    table = bytes(layout.symbol.size)
+
+    def add(name: str, info: int, visibility: int, section: int, value: int, size: int) -> bytes:
+        if layout.bits == 64:
+            return layout.symbol.pack(strings.add(name), info, visibility, section, value, size)
+        return layout.symbol.pack(strings.add(name), value, size, info, visibility, section)
+
     for one in imports:
-        table += _SYMBOL.pack(strings.add(one.name), one.binding << 4, one.visibility, SHN_UNDEF, 0, 0)
+        table += add(one.name, one.binding << 4, one.visibility, SHN_UNDEF, 0, 0)
     for index, export in enumerate(exports):
-        value = words_at + 8 * index if export.value is None else export.value
-        info = export.binding << 4 | export.type
-        table += _SYMBOL.pack(strings.add(export.name), info, export.visibility, export.section, value, 8)
+        value = words_at + layout.bytes * index if export.value is None else export.value
+        table += add(export.name, export.binding << 4 | export.type, export.visibility, export.section, value, 8)
     return table
 
 
-def _gnu_hash_table(exports: list[Export], first: int, bucket_count: int) -> bytes:
+def _gnu_hash_table(exports: list[Export], first: int, bucket_count: int, layout: _Layout) -> bytes:
     hashes = [gnu_hash(one.name.encode()) for one in exports]
     bloom = 0
     shift = 6
     for h in hashes:
-        bloom |= 1 << (h & 63) | 1 << ((h >> shift) & 63)
+        bloom |= 1 << (h & (layout.bits - 1)) | 1 << ((h >> shift) & (layout.bits - 1))
     buckets = [0] * bucket_count
     chain = []
     for index, h in enumerate(hashes):
@@ -324,7 +395,7 @@ def _gnu_hash_table(exports: list[Export], first: int, bucket_count: int) -> byt
         buckets[bucket] = buckets[bucket] or first + index
         is_last = index + 1 == len(hashes) or hashes[index + 1] % bucket_count != bucket
         chain.append(h & ~1 | is_last)
-    head = struct.pack("<IIIIQ", bucket_count, first, 1, shift, bloom)
+    head = struct.pack(f"<IIII{layout.word}", bucket_count, first, 1, shift, bloom)
     return head + struct.pack(f"<{bucket_count + len(chain)}I", *buckets, *chain)
 
 
@@ -365,7 +436,8 @@ def _verneed(
     return table
 
 
-def _property_note(isa_needed: int | None) -> bytes:
+def _property_note(isa_needed: int | None, layout: _Layout) -> bytes:
     if isa_needed is None:
         return b""
-    return struct.pack("<III4sIIII", 4, 16, 5, b"GNU\0", 0xC0008002, 4, isa_needed, 0)
+    value = struct.pack("<III", 0xC0008002, 4, isa_needed).ljust(16 if layout.bits == 64 else 12, b"\0")
+    return struct.pack("<III4s", 4, len(value), 5, b"GNU\0") + value
