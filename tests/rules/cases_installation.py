@@ -126,7 +126,7 @@ def _shadow(name: str) -> LayOut:
 def _source_tree(scene: Scene) -> Question:
     lay_out(_site(scene), "tensorflow", _RELEASE, _FILES)
     write(scene.root, {f"checkout/{name}": "" for name in (*_FILES, "tensorflow/BUILD", "tensorflow/tensorflow.bzl")})
-    return _ask(scene, "checkout")
+    return _ask(scene, "checkout", version=[3, 11, 0])
 
 
 def _user_site(scene: Scene) -> Question:

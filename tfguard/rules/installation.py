@@ -181,14 +181,12 @@ def source_tree_in_the_way(case: Case) -> Verdict | None:
     if installed is None or installed.source_tree is None:
         return None
     folder = os.path.dirname(installed.source_tree)
-    script = '"$OLDPWD"/your_script.py'
+    away = "Move your script out of that folder, and start Python in another one."
     return Verdict(
         message=f"{installed.source_tree} is TensorFlow's source, which is found before the installed package",
         path=installed.source_tree,
         evidence=(("first on sys.path", folder),),
-        remedies=(
-            Remedy("Start Python in another folder.", f"cd / && {shlex.quote(installed.python.executable)} {script}"),
-        ),
+        remedies=(*_safe_path(case), Remedy(away)),
     )
 
 
@@ -214,15 +212,18 @@ def shadowed_module(case: Case) -> Verdict | None:
         message=f"{first.path} is found before {what} {first.name}, and runs in its place",
         path=first.path,
         evidence=tuple(rows),
-        remedies=(
-            Remedy("Give it another name.", moves),
-            Remedy("Start Python without the script's folder on sys.path.", _SAFE_PATH),
-        )[: 2 if installed.python.version >= (3, 11) else 1],
+        remedies=(Remedy("Give it another name.", moves), *_safe_path(case)),
         severity="warning",
     )
 
 
-_SAFE_PATH = "PYTHONSAFEPATH=1 python your_script.py"
+def _safe_path(case: Case) -> tuple[Remedy, ...]:
+    """Python 3.11 and newer can be started without the script's folder, or the working directory, on the path."""
+    assert case.installed is not None
+    if case.installed.python.version < (3, 11):
+        return ()
+    text = "Start Python without the script's folder on sys.path."
+    return (Remedy(text, "PYTHONSAFEPATH=1 python your_script.py"),)
 
 
 @rule("TFG404", "Installed only in part")

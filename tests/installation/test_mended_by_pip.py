@@ -1,0 +1,165 @@
+"""Real environments that pip broke, or that only pip can mend: the remedy pasted, downloads and all, the import working.
+
+Beside each stands what the import says of it without a guard.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.installation.environment import Environment, Said, codes
+from tests.support.wheels import member_of_wheel
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """A way to break an environment, what its import says then ("" where it lives), and the finding that comes first."""
+
+    id: str
+    apply: Callable[[Environment], None]
+    code: str
+    severity: str
+    says: str
+
+
+def pip(*arguments: str) -> Callable[[Environment], None]:
+    return lambda environment: environment.pip(*arguments)
+
+
+def install(requirement: str) -> Callable[[Environment], None]:
+    return pip("install", "--no-deps", requirement)
+
+
+def remove(name: str) -> Callable[[Environment], None]:
+    """Delete by hand, as people do."""
+
+    def apply(environment: Environment) -> None:
+        path = environment.site / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return apply
+
+
+def _other_python(environment: Environment) -> None:
+    """NumPy's wheel for the next Python, as a layer built elsewhere has it."""
+    other = f"3.{sys.version_info[1] + 1}"
+    shutil.rmtree(environment.site / "numpy")
+    (metadata,) = environment.site.glob("numpy-*.dist-info")
+    version = metadata.name.split("-")[1].removesuffix(".dist-info")
+    shutil.rmtree(metadata)
+    where = ("--target", str(environment.site), "--python-version", other, "--only-binary=:all:", "--no-deps")
+    environment.pip("install", *where, f"numpy=={version}")
+
+
+BROKEN = (
+    Breakage("numpy-too-old", install("numpy==1.24.4"), "TFG410", "error", "'numpy' has no attribute 'exceptions'"),
+    Breakage("protobuf-4", install("protobuf==4.25.8"), "TFG411", "error", "cannot import name 'runtime_version'"),
+    Breakage("protobuf-5", install("protobuf==5.29.5"), "TFG411", "error", "Detected mismatched Protobuf Gencode"),
+    Breakage("ml-dtypes-of-numpy-1", install("ml_dtypes==0.3.2"), "TFG410", "error", "numpy.core.umath failed to impo"),
+    Breakage("h5py-of-numpy-1", install("h5py==3.10.0"), "TFG410", "error", "numpy.dtype size changed"),
+    Breakage("keras-2", install("keras==2.15.0"), "TFG412", "warning", ""),
+    Breakage("no-absl", pip("uninstall", "-y", "absl-py"), "TFG420", "error", "No module named 'absl'"),
+    Breakage("numpy-deleted", remove("numpy"), "TFG404", "error", "No module named 'numpy'"),
+    Breakage("numpy-for-another-python", _other_python, "TFG402", "error", "numpy._core._multiarray_umath"),
+    Breakage("no-init", remove("tensorflow/__init__.py"), "TFG404", "error", "'tensorflow' has no attribute 'reduce_s"),
+    Breakage("no-python-folder", remove("tensorflow/python"), "TFG404", "error", "No module named 'tensorflow.python'"),
+    Breakage("two-tensorflows", install("tensorflow==2.20.0"), "TFG403", "warning", ""),
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[Environment]:
+    """A copy of its own for each."""
+    yield Environment.copied(tmp_path)
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def mend(environment: Environment, findings: list[Said]) -> None:
+    command = findings[0].remedies[0][1]
+    assert command is not None
+    done = environment.carry_out(command)
+    assert done.returncode == 0, (command, done.stderr[-2000:])
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.id)
+def test_broken_and_mended(environment: Environment, case: Breakage) -> None:
+    """The true cause first; after the remedy as it stands the program runs and nothing is found."""
+    case.apply(environment)
+
+    before = environment.last_words(whole=True)
+    findings = environment.findings()
+    assert (case.says in before) if case.says else (before == ""), before[-2000:]
+    assert codes(findings)[:1] == [(case.code, case.severity)], findings
+    mend(environment, findings)
+
+    assert environment.last_words() == ""
+    assert codes(environment.findings()) == []
+
+
+def test_removing_one_of_two(environment: Environment) -> None:
+    """tensorflow over tensorflow-cpu and removed again: what is left imports as an empty module."""
+    environment.pip("install", "--no-deps", "tensorflow==2.20.0")
+    environment.pip("uninstall", "-y", "tensorflow")
+
+    before = environment.last_words()
+    findings = environment.findings()
+    mend(environment, findings)
+
+    assert before == "AttributeError: module 'tensorflow' has no attribute 'reduce_sum'"
+    assert codes(findings)[:1] == [("TFG404", "error")]
+    assert environment.last_words() == ""
+
+
+def test_library_of_another_release(environment: Environment, tmp_path: Path) -> None:
+    """One library of 2.20 among the files of 2.21: the symbol that is missing is the consequence, not the cause."""
+    other = member_of_wheel(
+        "tensorflow-cpu==2.20.0", "manylinux2014_x86_64", "tensorflow/libtensorflow_framework.so.2", tmp_path
+    )
+    path = environment.site / "tensorflow" / "libtensorflow_framework.so.2"
+    path.unlink()
+    shutil.copy(other, path)
+
+    before = environment.last_words()
+    findings = environment.findings()
+    mend(environment, findings)
+
+    assert "undefined symbol" in before
+    assert codes(findings)[0] == ("TFG405", "error")
+    assert environment.last_words() == ""
+
+
+def test_addon_for_another_tensorflow(environment: Environment) -> None:
+    """tensorflow-text of 2.18: TensorFlow itself is imported, the add-on is not; its own release is."""
+    environment.pip("install", "--no-deps", "tensorflow-text==2.18.1")
+    script = "import tensorflow_text; print('it works')"
+
+    before = environment.last_words(script)
+    findings = environment.findings()
+    mend(environment, findings)
+
+    assert "undefined symbol" in before
+    assert codes(findings) == [("TFG416", "warning")]
+    assert environment.last_words(script) == ""
+
+
+def test_nothing_installed(tmp_path: Path) -> None:
+    """An empty environment: the release that has a wheel for this Python, installed by the command."""
+    environment = Environment.empty(tmp_path, pip=True)
+    environment.variables["HOME"] = str(tmp_path)
+
+    before = environment.last_words()
+    findings = environment.findings()
+    mend(environment, findings)
+
+    assert before == "ModuleNotFoundError: No module named 'tensorflow'"
+    assert codes(findings) == [("TFG401", "error")]
+    assert environment.last_words() == ""
+    shutil.rmtree(tmp_path)
