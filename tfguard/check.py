@@ -65,6 +65,10 @@ def _check_import(
     deep: bool,
     progress: Progress | None,
 ) -> Report:
+    if host.mac is not None:
+        from tfguard.check_mac import check_mac_import
+
+        return check_mac_import(name, host, ignore, symbols)
     top = name.partition(".")[0]
     if host.start is not None and host.start.failure is not None:
         with start(host) as process:  # Python itself does not start there
@@ -123,6 +127,10 @@ def check_library(
 def _check_library(
     target: str, after: str | None, host: Host, ignore: Collection[str], kind: Literal["library", "op library"]
 ) -> Report:
+    if host.mac is not None:
+        from tfguard.check_mac import check_mac_library
+
+        return check_mac_library(target, after, host, ignore, kind)
     if unknown := _unknown_loader(host):
         return report_of(target, host, kind, skipped=(unknown,))
     with start(host) as process:

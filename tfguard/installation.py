@@ -168,27 +168,26 @@ def plugins_of(path: Iterable[str], user_site: str | None, root: Root = HERE) ->
 
 def _listed(package: Package) -> list[Native]:
     """What the data file for this package and release says; empty where there is none."""
-    release = ".".join((package.version or "").split(".")[:2])
-    names = (f"{package.name}-{release}.txt", f"{package.name}.txt")
-    lines: list[str] = []
-    for name in names:
-        try:
-            with open(os.path.join(_DATA, name), encoding="utf-8") as file:
-                lines = file.read().splitlines()
-            break
-        except OSError:
-            continue
     natives = []
     places: dict[str, str | None] = {package.name: package.directory}
-    for line in lines:
-        if not line or line.startswith("#"):
-            continue
-        what, *flags = line.split()
+    for what, *flags in listed_entries(package.name, package.version):
         path, expected = _locate(what, places, package)
         if path is not None or (expected and "fatal" in flags and "dispensable" not in flags):
             certain = "fatal" in flags and what.removeprefix("file:").startswith(_LISTS_HOLD_FOR)
             natives.append(Native(what.removeprefix("file:"), path, "global" in flags, certain, listed=True))
     return natives
+
+
+def listed_entries(name: str, version: str | None) -> list[list[str]]:
+    """The lines of the data file for a package and release, each the entry and its flags."""
+    release = ".".join((version or "").split(".")[:2])
+    for file_name in (f"{name}-{release}.txt", f"{name}.txt"):
+        try:
+            with open(os.path.join(_DATA, file_name), encoding="utf-8") as file:
+                return [line.split() for line in file.read().splitlines() if line and not line.startswith("#")]
+        except OSError:
+            continue
+    return []
 
 
 def _locate(what: str, places: dict[str, str | None], package: Package) -> tuple[str | None, bool]:

@@ -105,6 +105,7 @@ class Mac:
 
     `architecture` is that of the process: arm64, arm64e or x86_64. `haswell` and `translated` matter on Intel and
     under Rosetta. `arm64e_dyld` says which build of dyld the process has: it changes what messages call needed.
+    `sites` are the directories that packages are installed in, in the order of sys.path.
     `main` is the real path of the program that the kernel runs, `caller` the path of the image whose code loads
     extension modules; both are "" where they are not known. `python` says that names of the Python C API count as
     there even where no image of it can be read. `environment` holds the DYLD_ variables at process start.
@@ -122,6 +123,7 @@ class Mac:
     caller: str = ""
     python: bool = True
     loaded: tuple[LoadedDylib, ...] = ()
+    sites: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: str = "/"
     allows_at_paths: bool = True

@@ -65,7 +65,7 @@ def _macholib_facts(header: Any) -> dict[str, object]:  # Any: macholib has no t
             facts["segments"].append((name, *map(int, words)))
         elif number in _LOADS:
             name = data.partition(b"\0")[0].decode()
-            facts["needed"].append((name, int(command.current_version), int(command.compatibility_version)))
+            facts["needed"].append((name, _word(command.current_version), _word(command.compatibility_version)))
         elif number == LC_RPATH:
             facts["rpaths"].append(data.partition(b"\0")[0].decode())
         elif number == 0xD:
@@ -84,8 +84,12 @@ def _macholib_facts(header: Any) -> dict[str, object]:  # Any: macholib has no t
 
 
 def _version(word: Any) -> tuple[int, int, int]:  # Any: macholib has no types
-    number = int(getattr(word, "_version", word))
+    number = _word(word)
     return number >> 16, number >> 8 & 0xFF, number & 0xFF
+
+
+def _word(word: Any) -> int:  # Any: macholib has no types
+    return int(getattr(word, "_version", word))
 
 
 def by_lief(path: Path) -> str | None:
@@ -98,10 +102,11 @@ def by_lief(path: Path) -> str | None:
     for binary, image in zip(parsed, images_of(path), strict=True):
         table = MachoSymbols(image, open_source(str(path)))
         exported = {name for name, _ in table.exports()}
-        theirs = {_raw(one.symbol.name) for one in (binary.dyld_exports_trie or binary.dyld_info).exports}
+        tables = binary.dyld_exports_trie or binary.dyld_info
+        theirs = {_raw(one.symbol.name) for one in (tables.exports if tables is not None else ()) if one.symbol}
         if exported != theirs:
             return f"{len(exported ^ theirs)} exports differ: {sorted(exported ^ theirs)[:3]}"
-        bound = {_raw(one.symbol.name) for one in binary.bindings if _is_strong_stream(one)}
+        bound = {_raw(one.symbol.name) for one in binary.bindings if one.symbol and _is_strong_stream(one)}
         ours = {one.name for one in table.imports()}
         table.close()
         if bound != ours:
@@ -131,7 +136,9 @@ def by_llvm(path: Path) -> str | None:
         bound = set(_binds(_objdump(path, "--bind", "--lazy-bind", *architecture)))
         ours = {one.name for one in table.imports()}
         table.close()
-        if not image.chained_fixups.size and bound != ours:
+        if image.chained_fixups.size:
+            continue  # llvm-objdump 14 reads neither their imports nor their separate export trie
+        if bound != ours:
             return f"imports differ: {sorted(bound ^ ours)[:3]}"
         listed = {found[1].encode() for line in _objdump(path, "--exports-trie", *architecture)
                   if (found := re.match(r"(?:0x[0-9A-F]+|\[re-export\])\s+(\S+)", line))}  # fmt: skip
@@ -145,8 +152,8 @@ def _binds(lines: list[str]) -> Iterator[bytes]:
     for line in lines:
         words = line.split()
         if len(words) >= 5 and words[0].startswith("__"):
-            name = words[-1] if words[-1] != "(weak_import)" and words[-2] != "(weak" else words[-3]
-            yield name.encode()
+            end = next((index for index, word in enumerate(words) if word.startswith("(weak")), len(words))
+            yield words[end - 1].encode()
 
 
 def _objdump(path: Path, *options: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.rules import (
     cases_file,
     cases_installation,
+    cases_macos,
     cases_mapping,
     cases_needed,
     cases_processor,
@@ -12,7 +13,15 @@ from tests.rules import (
 )
 from tests.rules.stage import RuleCase
 
-_FAMILIES = (cases_file, cases_installation, cases_mapping, cases_needed, cases_processor, cases_symbol)
+_FAMILIES = (
+    cases_file,
+    cases_installation,
+    cases_macos,
+    cases_mapping,
+    cases_needed,
+    cases_processor,
+    cases_symbol,
+)
 
 CASES: tuple[RuleCase, ...] = tuple(
     sorted((case for family in _FAMILIES for case in family.CASES), key=lambda case: case.id)

@@ -8,17 +8,28 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.support.real_loader import mapped_in_fork
+from tfguard.binary.files import Disk
 from tfguard.check import check_import, check_library
 from tfguard.host import Host, Limits, Processor
 from tfguard.installed.python import Python, this_python
 from tfguard.live_host import this_host
+from tfguard.mac import Mac
 from tfguard.render import as_dict
 from tfguard.report import Report
 from tfguard.root import HERE
+
+
+def _mac(told: dict[str, Any]) -> Host:  # Any: parsed JSON
+    root = str(told.pop("root"))
+    values: dict[str, Any] = {  # Any: fields of Mac
+        name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
+    }
+    return Host(loader="dyld", mac=Mac(files=Disk(root), **values))
 
 
 def _host(changes: dict[str, object]) -> Host:
@@ -45,6 +56,8 @@ def _python(changes: dict[str, object]) -> Python:
 
 def _report(request: dict[str, object]) -> Report:
     target, door, host = str(request["target"]), request["door"], _host(request["host"])  # type: ignore[arg-type]
+    if request["mac"] is not None:
+        host = _mac(request["mac"])  # type: ignore[arg-type]  # as above
     if door == "import":
         return check_import(target, host=host, python=_python(request["python"]))  # type: ignore[arg-type]  # JSON
     if door == "guarded":
@@ -102,7 +115,7 @@ def main() -> None:
     assert isinstance(findings, list)
     from tfguard.investigate import _system
 
-    asks = request["asks"] and not request["host"] and request["door"] in ("library", "op")
+    asks = request["asks"] and not request["host"] and request["mac"] is None and request["door"] in ("library", "op")
     answer = {
         "finding": findings[0] if findings else None,
         "codes": [one["code"] for one in findings],

@@ -27,7 +27,8 @@ class Question:
     `before` is loaded first, `before_global` with RTLD_GLOBAL. `environment` is that of the process from its start,
     `late` an LD_LIBRARY_PATH set inside it, `path` folders for sys.path. With `ordinary` file modes bind the process
     even where it is root. `host` and `python` change what tfguard is told of this process: then the real loader,
-    which cannot be changed so, is not asked. `door` is "library", "op", "import" or "guarded" (safe_import).
+    which cannot be changed so, is not asked; `mac` asks about a Mac in its place. `door` is "library", "op", "import"
+    or "guarded" (safe_import).
     """
 
     target: str
@@ -41,6 +42,7 @@ class Question:
     ordinary: bool = False
     host: Mapping[str, Any] = field(default_factory=dict)  # Any: values of fields of Host, as JSON has them
     python: Mapping[str, Any] = field(default_factory=dict)  # the same of Python
+    mac: Mapping[str, Any] | None = None  # Any: values of fields of Mac, and `root` for the folder that is its tree
     asks: bool = True
 
 
@@ -109,7 +111,7 @@ def put(question: Question, root: Path) -> Answer:
         drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     request = {
         name: getattr(question, name)
-        for name in ("target", "door", "before", "before_global", "late", "host", "python", "asks", "path")
+        for name in ("target", "door", "before", "before_global", "late", "host", "python", "mac", "asks", "path")
     }
     done = subprocess.run(
         [*drop, sys.executable, "-S", "-W", "ignore", str(CHILD)],

@@ -14,7 +14,7 @@ from tests.rules.stage import Answer, RuleCase, clear, put
 from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
 from tests.support.tensorflow_copy import TensorFlowCopy
-from tfguard.rules import CAUSES, INSTALLATION, RULES, WARNINGS, explain
+from tfguard.rules import ALL, RULES, explain
 from tfguard.rules.rule import Rule
 
 on_this_machine = pytest.mark.skipif(not is_glibc_x86_64(), reason="the cases are files for glibc on x86-64")
@@ -28,6 +28,7 @@ FAMILIES = {
     "4": ("installation", "requirements", "plugin"),
     "5": ("symbol",),
     "6": ("processor",),
+    "8": ("macos", "macos_needed"),
     "9": ("guarding",),
 }
 
@@ -109,7 +110,7 @@ def test_every_code_has_a_case_and_a_golden_text() -> None:
 
 def test_codes_and_slugs_are_unique() -> None:
     """Different rules have different codes and slugs, and the code's first figure is that of its family."""
-    rules = {id(one): one for one in CAUSES + INSTALLATION + WARNINGS}.values()
+    rules = {id(one): one for one in ALL}.values()
 
     assert len({one.code for one in rules}) == len({one.slug for one in rules}) == len(rules) == len(RULES)
     for one in rules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +28,13 @@ class Files(Protocol):
 
     def names_in(self, path: str) -> tuple[str, ...]:
         """What lies in a directory, sorted; nothing where it cannot be read."""
+
+    def below(self, path: str) -> Iterator[str]:
+        """The paths of all files below a directory, without those that are links; a great many at most."""
+
+
+_FILES_LIMIT = 50_000
+_NO_NATIVES = frozenset(("__pycache__", "include"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,27 @@ class Disk:
             return tuple(sorted(os.listdir(place))) if place is not None else ()
         except OSError:
             return ()
+
+    def below(self, path: str) -> Iterator[str]:
+        start = self.place(path)
+        if start is None:
+            return
+        pending, count = [(start, path)], 0
+        while pending:
+            folder, shown = pending.pop()
+            try:
+                entries = sorted(os.scandir(folder), key=lambda one: one.name)
+            except OSError:
+                continue
+            for entry in entries:
+                count += 1
+                if count > _FILES_LIMIT:
+                    return
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _NO_NATIVES:
+                        pending.append((entry.path, f"{shown}/{entry.name}"))
+                elif entry.is_file(follow_symlinks=False):
+                    yield f"{shown}/{entry.name}"
 
     def place(self, path: str) -> str | None:
         """The file's path on this machine, None where there is none."""

@@ -105,8 +105,9 @@ def _flat(process: DyldProcess, link: DyldImage, name: bytes, *, weak: bool) -> 
         process.flat[name] = any(_own(process, one, name) for one in process.links if not one.local)
     if process.flat[name] or (link.local and _own(process, link, name)):
         return None
-    certain = process.knows_all or _NOT_THE_SYSTEMS.match(name) is not None
-    return Unmet(name, "weak" if weak else "", certain)
+    if process.knows_all or _NOT_THE_SYSTEMS.match(name) is not None:
+        return Unmet(name, "weak" if weak else "")
+    return None  # a library of the system may have it
 
 
 def _own(process: DyldProcess, link: DyldImage, name: bytes) -> bool:

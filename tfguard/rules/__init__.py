@@ -10,6 +10,8 @@ from tfguard.rules import (
     guarding,
     installation,
     machine,
+    macos,
+    macos_needed,
     mapping,
     needed,
     plugin,
@@ -25,9 +27,11 @@ _FAMILIES = (processor, plugin, machine, file, content, mapping, needed, version
 CAUSES: tuple[Rule, ...] = tuple(one for family in _FAMILIES for one in family.RULES)
 INSTALLATION: tuple[Rule, ...] = (*installation.RULES, *requirements.RULES)
 WARNINGS: tuple[Rule, ...] = (*file.WARNINGS, *symbol.WARNINGS, *guarding.WARNINGS)
-RULES: tuple[Rule, ...] = tuple(
-    sorted({one.code: one for one in CAUSES + INSTALLATION + WARNINGS}.values(), key=lambda one: one.code)
-)
+# On a Mac another loader decides, and none of the causes above holds but those about tfguard itself.
+CAUSES_ON_MAC: tuple[Rule, ...] = (*macos_needed.RULES, *macos.RULES, *guarding.RULES)
+WARNINGS_ON_MAC: tuple[Rule, ...] = (*macos_needed.WARNINGS, *guarding.WARNINGS)
+ALL: tuple[Rule, ...] = (*CAUSES, *INSTALLATION, *WARNINGS, *CAUSES_ON_MAC, *WARNINGS_ON_MAC)
+RULES: tuple[Rule, ...] = tuple(sorted({one.code: one for one in ALL}.values(), key=lambda one: one.code))
 
 
 def judge(case: Case) -> tuple[Finding, ...]:
@@ -36,9 +40,10 @@ def judge(case: Case) -> tuple[Finding, ...]:
         if case.installed.package is None:  # one cause: in another Python, not to be had for this one, not installed
             return _first(INSTALLATION, case)
         return _all(INSTALLATION, case)
+    on_mac = case.host.mac is not None
     if case.failure is not None:
-        return _first(CAUSES, case)
-    return _all(WARNINGS, case)
+        return _first(CAUSES_ON_MAC if on_mac else CAUSES, case)
+    return _all(WARNINGS_ON_MAC if on_mac else WARNINGS, case)
 
 
 def _first(rules: tuple[Rule, ...], case: Case) -> tuple[Finding, ...]:

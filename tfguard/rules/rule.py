@@ -54,7 +54,18 @@ class Rule:
 
 
 # What a search, a version or a symbol comes to depends on the process; what a file is does not.
-_OF_THE_PROCESS = frozenset(("missing", "wrong-class", "version", "version-without-library", "version-table", "symbol"))
+_OF_THE_PROCESS = frozenset(
+    (
+        "missing",
+        "wrong-class",
+        "version",
+        "version-without-library",
+        "version-table",
+        "symbol",
+        "dylib-missing",
+        "macho-symbol",
+    )
+)
 
 
 def _hangs_on_the_unknown(case: Case) -> bool:
