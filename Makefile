@@ -18,6 +18,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 LAB_ARGS ?=
 SURVEY_ARGS ?= --write
+PEERS_ARGS ?= --write
 
 # set up once, and again where one of these two files has changed
 VENV_READY := .venv/.ready-venv
@@ -28,7 +29,7 @@ INPUTS := pyproject.toml Makefile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types test-slow lab bench survey docs clean tensorflow-2.18 tensorflow-2.15
+.PHONY: help venv demo test lint types test-slow lab bench survey peers docs clean tensorflow-2.18 tensorflow-2.15
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +62,9 @@ bench: $(BENCH_READY)  ## tfguard beside ldd, libtree, lddtree, auditwheel, LIEF
 
 survey: $(TEST_READY)  ## load every shared object of a hundred packages, and compare (an hour, 15 GB in .cache)
 	@nice -n 15 $(PY) -m tests.survey $(SURVEY_ARGS)
+
+peers: $(BENCH_READY)  ## put every question of the loader's tests to ldd, libtree, lddtree and auditwheel as well
+	@nice -n 15 $(PY) -m tests.peers $(PEERS_ARGS)
 
 docs: $(DEMO_READY)  ## write the generated pages anew
 	@$(PY) docs/generate.py
