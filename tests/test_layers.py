@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("macho_image",),
     ("mangling.*", "plain"),
     ("binary.*", "root", "loader_file", "loader_family"),
-    ("mac", "host", "sys_path", "installation", "imports", "mac_packages"),
+    ("mac", "host", "sys_path", "installation", "imports", "mac_packages", "named_host"),
     ("processor", "limits"),
     ("live_host", "installed.*"),
     ("loader.*",),
@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("twins", "whereabouts", "surroundings", "conditions"),
     ("rules.*", "investigate", "investigate_mac"),
     ("report", "errors", "render", "html", "tree", "show", "progress"),
-    ("check", "check_installed", "check_program", "check_mac"),
+    ("check", "check_installed", "check_program", "check_mac", "check_wheels"),
     ("guard",),
     ("__main__", "__init__"),
 )

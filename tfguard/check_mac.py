@@ -29,14 +29,14 @@ def check_mac_import(
     package = find_mac_package(mac, name.partition(".")[0])
     if package is None:
         where = ", ".join(mac.sites) or "no directory for packages is known"
-        return _report(name, host, "import", skipped=(f"no package called {name} is found ({where})",))
+        return report_on_mac(name, host, "import", skipped=(f"no package called {name} is found ({where})",))
     natives = mac_natives(mac, package, everything=symbols is True)
     traces, findings = play_natives(natives, host, symbols=symbols is True, fatal=fatal)
-    return _report(name, host, "import", findings=findings, traces=traces, ignore=ignore, symbols=symbols is True)
+    return report_on_mac(name, host, "import", findings=findings, traces=traces, ignore=ignore, symbols=symbols is True)
 
 
 def play_natives(
-    natives: Iterable[MacNative], host: Host, *, symbols: bool, fatal: bool = False
+    natives: Iterable[MacNative], host: Host, *, symbols: bool, fatal: bool = False, pages: bool = True
 ) -> tuple[tuple[Trace, ...], tuple[Finding, ...]]:
     """Play the loads of an import one after the other in one process; the traces, and what was found."""
     traces: list[Trace] = []
@@ -45,7 +45,7 @@ def play_natives(
     pending, again = list(natives), set[str]()
     with DyldProcess(host) as process:
         for native in pending:
-            trace = process.dlopen(native.path or "", mode=native.mode, symbols=symbols, pages=symbols)
+            trace = process.dlopen(native.path or "", mode=native.mode, symbols=symbols, pages=symbols and pages)
             failure = trace.failure
             waits = failure is not None and failure.kind in _HANG_ON_OTHERS and not native.certain
             if waits and native.module not in again:
@@ -95,10 +95,10 @@ def check_mac_library(
         if package is not None:
             failed = _play_import(process, package, mac)
             if failed is not None:
-                return _report(target, host, kind, findings=_judge(host, failed), traces=(failed,), ignore=ignore)
+                return report_on_mac(target, host, kind, findings=_judge(host, failed), traces=(failed,), ignore=ignore)
         trace = process.dlopen(target, mode=RTLD_NOW | RTLD_LOCAL, pages=True)
     findings = _judge(host, trace, is_op=is_op)
-    return _report(target, host, kind, findings=findings, traces=(trace,), ignore=ignore, skipped=tuple(skipped))
+    return report_on_mac(target, host, kind, findings=findings, traces=(trace,), ignore=ignore, skipped=tuple(skipped))
 
 
 def _play_import(process: DyldProcess, package: MacPackage, mac: Mac) -> Trace | None:
@@ -120,7 +120,7 @@ def _judge(host: Host, trace: Trace, *, fatal: bool = True, is_op: bool = False)
     return judge(investigate_mac(host, trace, fatal=fatal, is_op=is_op))
 
 
-def _report(
+def report_on_mac(
     target: str,
     host: Host,
     kind: Literal["import", "library", "op library"],
@@ -131,6 +131,7 @@ def _report(
     skipped: tuple[str, ...] = (),
     symbols: bool = True,
 ) -> Report:
+    """A report with what was taken for granted of the system among its skipped parts."""
     left_out = {code.upper() for code in ((ignore,) if isinstance(ignore, str) else ignore)}
     kept = tuple(one for one in findings if one.code not in left_out)
     return Report(
