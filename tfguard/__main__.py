@@ -101,12 +101,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_process(check)
     check.add_argument("--files-only", action="store_true", help="packages: do not look symbols up")
+    check.add_argument(
+        "--host",
+        metavar="HOST",
+        help="for another machine, macos-14-arm64 for one: wheels, as though installed together, or a library",
+    )
     check.add_argument("--deep", action="store_true", help="packages: hash every file, and show how far that is")
     tree = command("tree", _tree, "show what the loader would map, in its order, and from where")
     tree.add_argument("targets", nargs=1, metavar="NAME_OR_PATH", help=what.partition(";")[0])
     tree.add_argument("--after", metavar="NAME", help="as for check")
     _add_process(tree)
-    tree.set_defaults(files_only=True, deep=False)
+    tree.set_defaults(files_only=True, deep=False, host=None)
     show = command("show", _show, "show what a file says about itself")
     show.add_argument("file", metavar="FILE")
     show.add_argument("--root", metavar="DIR", help="the directory that is the file's /")
@@ -157,6 +162,8 @@ def _tree(options: argparse.Namespace) -> tuple[str, int]:
 def _reports(options: argparse.Namespace) -> list[Report]:
 
     _check_codes(options.ignore)
+    if options.host is not None:
+        return _for_another_host(options)
     host = _host(options)
     if options.after is not None:
         _require_package(options.after, host)
@@ -167,6 +174,33 @@ def _reports(options: argparse.Namespace) -> list[Report]:
         else:
             _require_name(target)
             reports.append(_package_report(target, host, options))
+    return reports
+
+
+def _for_another_host(options: argparse.Namespace) -> list[Report]:
+    """Wheels together, each library by itself, for a machine that is named."""
+    from zipfile import BadZipFile
+
+    from tfguard.check import check_library
+    from tfguard.check_wheels import check_wheels
+    from tfguard.named_host import UnknownHost, named_host
+
+    try:
+        host = named_host(options.host)
+    except UnknownHost as error:
+        raise _UsageError(str(error)) from None
+    wheels = [one for one in options.targets if one.endswith(".whl")]
+    others = [one for one in options.targets if one not in wheels]
+    for one in others or ([] if wheels else ["nothing"]):
+        if not os.path.isfile(one):
+            raise _UsageError(f"with --host there must be wheels or libraries to check; {one} is no file")
+    reports = [check_library(os.path.abspath(one), host=host, ignore=options.ignore) for one in others]
+    if wheels:
+        try:
+            symbols = not options.files_only
+            reports.append(check_wheels(wheels, host, ignore=options.ignore, symbols=symbols))
+        except (OSError, BadZipFile) as error:
+            raise _UsageError(f"{error.strerror if isinstance(error, OSError) else error}: {wheels[0]}") from None
     return reports
 
 
