@@ -29,7 +29,7 @@ INPUTS := pyproject.toml Makefile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types test-slow lab bench survey peers docs clean tensorflow-2.18 tensorflow-2.15
+.PHONY: help venv demo test lint types test-slow lab bench survey peers docs clean tensorflow-2.18 tensorflow-2.15 mac-oracle
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,9 @@ survey: $(TEST_READY)  ## load every shared object of a hundred packages, and co
 
 peers: $(BENCH_READY)  ## put every question of the loader's tests to ldd, libtree, lddtree and auditwheel as well
 	@nice -n 15 $(PY) -m tests.peers $(PEERS_ARGS)
+
+mac-oracle: $(DEMO_READY)  ## on a Mac with clang: ask its dyld, compare with what tfguard foresees, print JSON
+	@$(PY) tools/mac_oracle.py
 
 docs: $(DEMO_READY)  ## write the generated pages anew
 	@$(PY) docs/generate.py

@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("binary.*", "root", "loader_file", "loader_family"),
     ("mac", "host", "sys_path", "installation", "imports", "mac_packages", "named_host"),
     ("processor", "limits"),
-    ("live_host", "installed.*"),
+    ("live_host", "live_mac", "installed.*"),
     ("loader.*",),
     ("foreign_python", "foreign_host"),
     ("case", "finding"),

@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from tfguard.binary.files import Disk
 from tfguard.host import Host
 from tfguard.loader.dyld import RTLD_LOCAL, RTLD_NOW, DyldProcess
+from tfguard.loader.dyld_image import DyldImage
 from tfguard.loader.dyld_locate import SHARED_CACHE
 from tfguard.loader.trace import Trace
 from tfguard.mac import Mac
@@ -96,9 +98,15 @@ def check_mac_library(
             failed = _play_import(process, package, mac)
             if failed is not None:
                 return report_on_mac(target, host, kind, findings=_judge(host, failed), traces=(failed,), ignore=ignore)
-        trace = process.dlopen(target, mode=RTLD_NOW | RTLD_LOCAL, pages=True)
+        trace = process.dlopen(target, caller=_caller(process, is_op=is_op), mode=RTLD_NOW | RTLD_LOCAL, pages=True)
     findings = _judge(host, trace, is_op=is_op)
     return report_on_mac(target, host, kind, findings=findings, traces=(trace,), ignore=ignore, skipped=tuple(skipped))
+
+
+def _caller(process: DyldProcess, *, is_op: bool) -> DyldImage | None:
+    """The image whose code calls dlopen: TensorFlow's framework for ops, else the _ctypes module (D-04)."""
+    mark = "libtensorflow_framework." if is_op else "_ctypes."
+    return next((link for link in process.links if mark in link.path.rpartition("/")[2]), None)
 
 
 def _play_import(process: DyldProcess, package: MacPackage, mac: Mac) -> Trace | None:
@@ -136,7 +144,7 @@ def report_on_mac(
     kept = tuple(one for one in findings if one.code not in left_out)
     return Report(
         target=target,
-        host=host,
+        host=replace(host, mac=_kept(host.mac)),
         findings=tuple(one for one in kept if one.severity == "error")
         + tuple(one for one in kept if one.severity == "warning"),
         traces=traces,
@@ -144,6 +152,13 @@ def report_on_mac(
         depth="symbols" if symbols else "files",
         kind=kind,
     )
+
+
+def _kept(mac: Mac | None) -> Mac | None:
+    """What a report keeps: no questions to a living system, and no list of files."""
+    if mac is None:
+        return None
+    return replace(mac, files=Disk(), cache=replace(mac.cache, contains=None))
 
 
 def _assumed(host: Host, traces: tuple[Trace, ...]) -> tuple[str, ...]:

@@ -38,6 +38,10 @@ def this_host() -> Host:
     Reads files under /proc, the loader's own file and the headers of the loaded objects; loads and runs nothing.
     What cannot be found out is named in `Host.skipped`, and the most usual value stands in for it.
     """
+    if sys.platform == "darwin":
+        from tfguard.live_mac import this_mac
+
+        return this_mac()
     skipped: list[str] = []
     environment = _initial_environment(skipped)
     paths, sees_global_symbol = _loaded_objects(skipped)
