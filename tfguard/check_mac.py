@@ -174,4 +174,5 @@ def _assumed(host: Host, traces: tuple[Trace, ...]) -> tuple[str, ...]:
     }
     if not names:
         return ()
-    return (f"{len(names)} libraries of macOS are taken to be in its shared cache, with all symbols",)
+    count = "1 library of macOS is" if len(names) == 1 else f"{len(names)} libraries of macOS are"
+    return (f"{count} taken to be in its shared cache, with all symbols",)

@@ -100,7 +100,8 @@ def tensorflow_not_loaded_yet(case: Case) -> Verdict | None:
     failure = failure_of(case, "dylib-missing")
     if failure is None or failure.requirer is None or not _is_tensorflows(failure.name) or case.is_op:
         return None
-    if not failure.name.startswith("@rpath/") or case.framework is None:
+    brought = any(one.usable for one in case.elsewhere) and "/tensorflow/" not in failure.requirer
+    if not failure.name.startswith("@rpath/") or case.framework is None or not brought:
         return None
     return Verdict(
         message=f"{name_of_requirer(failure)} finds {os.path.basename(failure.name)} only after import tensorflow",
