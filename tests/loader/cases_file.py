@@ -53,6 +53,14 @@ def _segment(kind: int, position: int = 0, **fields: int) -> Callable[[Scene], L
     return _bytes(with_segment(_PLAIN, kind, position, **fields))
 
 
+def _falling() -> bytes:
+    """The two PT_LOAD in the other order."""
+    data = bytearray(_PLAIN)
+    first, second = segment_offsets(_PLAIN, PT_LOAD)
+    data[first : first + 56], data[second : second + 56] = _PLAIN[second : second + 56], _PLAIN[first : first + 56]
+    return bytes(data)
+
+
 def _missing(scene: Scene) -> Load:
     return scene.load(scene.path("libnone.so"))
 
@@ -291,6 +299,9 @@ CASES = (
         Case(f"G-38-align-{align:#x}-loads", ANY, _segment(PT_LOAD, 1, align=align))
         for align in (0, 1, 3, 0x1800, 2**21)
     ),
+    Case("G-38-segments-in-one-page", ANY, _segment(PT_LOAD, 0, filesz=0x1010, memsz=0x1010)),
+    Case("G-38-memory-in-one-page", LOADS, _segment(PT_LOAD, 0, memsz=0x1010)),
+    Case("G-41-segments-in-falling-order", "failed to map segment", _bytes(_falling())),
     Case(
         "G-38-before-no-dynamic",
         "not page-aligned",

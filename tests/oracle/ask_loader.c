@@ -19,14 +19,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
 #endif
 
-enum { LIMIT = 4096 };
+/* <sys/prctl.h> wants kernel headers, which are not everywhere for 32 bits. */
+int prctl(int, ...);
+
+enum { LIMIT = 4096, SET_DUMPABLE = 4 };
 
 static struct { ElfW(Addr) address; const char *name; } known[LIMIT];
 static int known_count;
@@ -97,7 +99,7 @@ int main(int argc, char **argv) {
             say('T', "seteuid");
             return 3;
         }
-        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* or /proc/self would be root's */
+        prctl(SET_DUMPABLE, 1, 0, 0, 0); /* or /proc/self would be root's */
     }
     for (int i = 5 + 2 * before; i + 1 < argc; i += 2) {
         char kind = 'M';

@@ -62,12 +62,16 @@ DAMAGES: tuple[Callable[[bytes, Random], bytes], ...] = (
 )
 
 
+_CUTS = (3, 4)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
     """One entry of the file system, `path` relative to the forest's root.
 
     A library, perhaps damaged by the function of that number in `DAMAGES`; or a symbolic link with this text; or a
     hard link to another path; or, with none of these, a directory. `mode` are permission bits, None for the usual ones.
+    `small_pages` makes the library for pages of 4 KiB whatever those of its world are.
     """
 
     path: str
@@ -76,6 +80,7 @@ class Plant:
     link: str | None = None
     hard_link: str | None = None
     mode: int | None = None
+    small_pages: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +96,11 @@ class Forest:
     program: str = "ask_loader"
 
 
-def lay_out(forest: Forest, root: Path, machine: int = EM_X86_64) -> Load:
-    """Make the files below `root`, an empty or new directory, for a machine, and give the question."""
+def lay_out(forest: Forest, root: Path, machine: int = EM_X86_64, page: int = 0x1000) -> Load:
+    """Make the files below `root`, an empty or new directory, for a machine and its pages, and give the question.
+
+    Large pages exist only under an emulator, which cannot map what a file does not have: no file is cut then.
+    """
     for name in _DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / _LINKED[0]).symlink_to(_LINKED[1])
@@ -109,8 +117,11 @@ def lay_out(forest: Forest, root: Path, machine: int = EM_X86_64) -> Load:
         elif plant.library is None:
             path.mkdir()
         else:
-            data = write(replace(plant.library, machine=machine))
-            path.write_bytes(data if plant.damage is None else DAMAGES[plant.damage](data, Random(position)))
+            data = write(replace(plant.library, machine=machine, page=0x1000 if plant.small_pages else page))
+            data += bytes(-len(data) % page if page > 0x1000 else 0)
+            if plant.damage is not None and (page == 0x1000 or plant.damage not in _CUTS):
+                data = DAMAGES[plant.damage](data, Random(position))
+            path.write_bytes(data)
         if plant.mode is not None and path.exists() and not path.is_symlink():
             path.chmod(plant.mode)
     return Load(
@@ -140,6 +151,7 @@ def grow(seed: int, root: str, *, programs: tuple[str, ...] = ("ask_loader",), w
         alone = Library(soname=random.choice(names), exports=grower.exports(0, None))
         plants = (*plants, Plant(path="before.so", library=alone))
         before.append((f"{root}/before.so", random.choice((0, os.RTLD_GLOBAL))))
+    plants = tuple(replace(plant, small_pages=harsh and random.random() < 0.04) for plant in plants)
     closed = whole_process and harsh and random.random() < 0.15
     if closed and random.random() < 0.5:
         plants = (*plants, Plant(path="d2/closed"))

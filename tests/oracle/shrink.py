@@ -73,7 +73,7 @@ def _simpler_plants(plant: Plant) -> Iterator[Plant]:
     if plant.library is not None:
         for library in _simpler(plant.library):
             yield replace(plant, library=library)
-    yield from _set_back(plant, damage=None, mode=None)
+    yield from _set_back(plant, damage=None, mode=None, small_pages=False)
 
 
 def _simpler(library: Library) -> Iterator[Library]:

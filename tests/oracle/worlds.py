@@ -49,6 +49,7 @@ class World:
     libraries: str = "lib/x86_64-linux-gnu"
     loader: str = "ld-linux-x86-64.so.2"
     emulator: tuple[str, ...] = ()
+    page_size: int = 0x1000
 
     @property
     def tree(self) -> Path:
@@ -80,7 +81,7 @@ _ARM64: dict[str, Any] = {  # Any: fields of World
     "loader": "ld-linux-aarch64.so.1",
     "emulator": ("/qemu-aarch64-static",),
 }
-_BIG_PAGES = ("/qemu-aarch64-static", "-p", "65536")
+_BIG_PAGES = {**_ARM64, "emulator": ("/qemu-aarch64-static", "-p", "65536"), "page_size": 0x10000}
 
 WORLDS: tuple[World, ...] = (
     World(name="debian-11", suite="bullseye", glibc=(2, 31)),
@@ -90,7 +91,7 @@ WORLDS: tuple[World, ...] = (
     World(name="debian-12-i386", suite="bookworm", glibc=(2, 36), **_I386),
     World(name="debian-12-arm64", suite="bookworm", glibc=(2, 36), **_ARM64),
     World(name="debian-13-arm64", suite="trixie", glibc=(2, 41), **_ARM64),
-    World(name="debian-13-arm64-64k", suite="trixie", glibc=(2, 41), **{**_ARM64, "emulator": _BIG_PAGES}),
+    World(name="debian-13-arm64-64k", suite="trixie", glibc=(2, 41), **_BIG_PAGES),
 )
 
 
@@ -111,6 +112,12 @@ def build(world: World) -> None:
         foreign = ("--foreign",) if world.emulator else ()
         _run("debootstrap", "--variant=minbase", f"--arch={world.architecture}", *foreign, world.suite,
              str(world.tree), MIRROR)  # fmt: skip
+    if world.emulator:
+        if (world.tree / "proc").is_symlink():  # as debootstrap leaves the tree of another machine
+            (world.tree / "proc").unlink()
+            (world.tree / "proc").mkdir()
+        shutil.copy(shutil.which(os.path.basename(world.emulator[0])) or "", world.tree)
+        _run("chroot", str(world.tree), *world.emulator, "/sbin/ldconfig")
     for name, options in PROGRAMS.items():
         wanted = ("libc.so.6", "libdl.so.2", world.loader)
         libraries = [str(world.tree / world.libraries / one) for one in wanted]

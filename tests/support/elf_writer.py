@@ -58,7 +58,6 @@ STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_TLS, STT_GNU_IFUNC = 0, 1, 2,
 STV_DEFAULT, STV_INTERNAL, STV_HIDDEN, STV_PROTECTED = 0, 1, 2, 3
 SHN_UNDEF, SHN_DATA, SHN_ABS = 0, 7, 0xFFF1
 
-_PAGE = 0x1000
 _NO_TAG = -1
 # The same relocations of i386 have the numbers of x86-64; sizes of symbols do not exist elsewhere.
 _AARCH64_TYPES = {R_64: 257, R_COPY: 1024, R_GLOB_DAT: 1025, R_JUMP_SLOT: 1026, R_RELATIVE: 1027}
@@ -142,7 +141,8 @@ class Library:
 
     `needs` are (file, version) pairs beyond those of the imports. `versions` are defined beyond those of the exports;
     the base version is the soname. `extra` tags come before DT_NULL, `replaced` gives other values to tags that the
-    writer sets (None leaves the tag out). `stack` are the flags of PT_GNU_STACK, None leaves it out.
+    writer sets (None leaves the tag out). `stack` are the flags of PT_GNU_STACK, None leaves it out. `page` is
+    the alignment of segments in bytes.
     """
 
     soname: str | None = None
@@ -162,6 +162,7 @@ class Library:
     isa_needed: int | None = None
     stack: int | None = 6
     machine: int = EM_X86_64
+    page: int = 0x1000
     type: int = ET_DYN
     extra: tuple[tuple[int, int], ...] = ()
     replaced: Mapping[int, int | None] = field(default_factory=dict)
@@ -230,7 +231,7 @@ def write(library: Library) -> bytes:
         body.put(tag, data)
     tags = names + _sizes(library, versions, strings)
     import_count = len(library.imports)
-    data_at = -(-(body.end + 24 * (2 * import_count + len(exports) + 1) + 64) // _PAGE) * _PAGE
+    data_at = -(-(body.end + 24 * (2 * import_count + len(exports) + 1) + 64) // library.page) * library.page
     dynamic_size = layout.dynamic.size * (len(tags) + len(body.at) + len(library.extra) + 12)
     got_at = data_at + dynamic_size
     words_at = got_at + layout.bytes * (3 + import_count)
@@ -242,8 +243,8 @@ def write(library: Library) -> bytes:
     words = b"".join(struct.pack(f"<{layout.word}", 1000 + index) for index in range(len(exports)))
     writable = dynamic.ljust(dynamic_size, b"\0") + bytes(words_at - got_at) + words
     segments = [
-        (PT_LOAD, PF_R | PF_X, 0, body.end, _PAGE),
-        (PT_LOAD, PF_R | PF_W, data_at, len(writable), _PAGE),
+        (PT_LOAD, PF_R | PF_X, 0, body.end, library.page),
+        (PT_LOAD, PF_R | PF_W, data_at, len(writable), library.page),
         (PT_DYNAMIC, PF_R | PF_W, data_at, len(dynamic), 8),
     ]
     if library.stack is not None:

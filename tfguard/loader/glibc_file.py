@@ -28,6 +28,7 @@ from tfguard.image import (
     Damage,
     Head,
     Image,
+    Segment,
 )
 
 
@@ -134,17 +135,8 @@ def refused_mapping(head: Head, host: Host, *, starting: bool = False) -> Refusa
     """
     segments = head.segments or ()
     loads = [segment for segment in segments if segment.type == PT_LOAD]
-    for load in loads:
-        if "checks-alignment" in host.features:
-            if load.align & (host.page_size - 1):
-                return Refusal("page-alignment", "G-39", "ELF load command alignment not page-aligned")
-            if (load.vaddr - load.offset) & (load.align - 1) if load.align else 0:
-                return Refusal("page-alignment", "G-39", "ELF load command address/offset not properly aligned")
-        elif (load.vaddr - load.offset) & (host.page_size - 1):
-            return Refusal(
-                "page-alignment", "G-38", "ELF load command address/offset not page-aligned",
-                detail=f"pages of {host.page_size} bytes",
-            )  # fmt: skip
+    if (refusal := _refused_alignment(loads, host)) is not None:
+        return refusal
     if not loads:
         return Refusal("no-segments", "G-37", "object file has no loadable segments")
     if head.start[16:18] == (b"\2\0" if host.little_endian else b"\0\2"):
@@ -152,6 +144,8 @@ def refused_mapping(head: Head, host: Host, *, starting: bool = False) -> Refusa
     dynamic = [segment for segment in segments if segment.type == PT_DYNAMIC and segment.filesz]
     if not dynamic or not dynamic[-1].vaddr:
         return Refusal("no-dynamic-section", "G-36", "object file has no dynamic section")
+    if (refusal := _refused_layout(loads, host)) is not None:
+        return refusal
     if isinstance(head.content, Damage):
         return _refused_damage(head, host)
     image = head.content
@@ -167,6 +161,42 @@ def refused_mapping(head: Head, host: Host, *, starting: bool = False) -> Refusa
         or _refused_flags(image, host, starting=starting)
         or _refused_hash_table(image)
     )
+
+
+def _refused_alignment(loads: list[Segment], host: Host) -> Refusal | None:
+    """A segment whose address and offset do not fit the pages (G-38, G-39)."""
+    for load in loads:
+        if "checks-alignment" in host.features:
+            if load.align & (host.page_size - 1):
+                return Refusal("page-alignment", "G-39", "ELF load command alignment not page-aligned")
+            if (load.vaddr - load.offset) & (load.align - 1) if load.align else 0:
+                return Refusal("page-alignment", "G-39", "ELF load command address/offset not properly aligned")
+        elif (load.vaddr - load.offset) & (host.page_size - 1):
+            return Refusal(
+                "page-alignment", "G-38", "ELF load command address/offset not page-aligned",
+                detail=f"pages of {host.page_size} bytes",
+            )  # fmt: skip
+    return None
+
+
+def _refused_layout(loads: list[Segment], host: Host) -> Refusal | None:
+    """Segments that cannot be mapped as the loader does it: from the first one's page to the last one's (G-38, G-41).
+
+    Where they do not follow each other without a gap, the last must not begin in a page of the first. So a file made
+    for small pages can be refused by a kernel with large ones although each address fits its offset.
+    """
+    page = host.page_size
+    starts = [load.vaddr & -page for load in loads]
+    ends = [load.vaddr + load.filesz + page - 1 & -page for load in loads]
+    if loads[-1].vaddr + loads[-1].memsz <= starts[0]:
+        return Refusal("damaged", "G-41", "failed to map segment from shared object",
+                       detail="its last segment lies in front of the first")  # fmt: skip
+    if starts[-1] < ends[0] and len(loads) > 1 and ends[:-1] != starts[1:]:
+        text = "ELF load command address/offset not page-aligned"
+        if "checks-alignment" in host.features:
+            text = "cannot change memory protections"
+        return Refusal("page-alignment", "G-38", text, detail=f"two segments in one page of {page} bytes")
+    return None
 
 
 def _refused_flags(image: Image, host: Host, *, starting: bool) -> Refusal | None:
