@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -107,11 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         help="for another machine, macos-14-arm64 for one: wheels, as though installed together, or a library",
     )
     check.add_argument("--deep", action="store_true", help="packages: hash every file, and show how far that is")
+    check.add_argument("--gpu", action="store_true", help="tensorflow: also say why it would see no GPU")
     tree = command("tree", _tree, "show what the loader would map, in its order, and from where")
     tree.add_argument("targets", nargs=1, metavar="NAME_OR_PATH", help=what.partition(";")[0])
     tree.add_argument("--after", metavar="NAME", help="as for check")
     _add_process(tree)
-    tree.set_defaults(files_only=True, deep=False, host=None)
+    tree.set_defaults(files_only=True, deep=False, host=None, gpu=False)
     show = command("show", _show, "show what a file says about itself")
     show.add_argument("file", metavar="FILE")
     show.add_argument("--root", metavar="DIR", help="the directory that is the file's /")
@@ -210,12 +212,13 @@ def _package_report(target: str, host: Host | None, options: argparse.Namespace)
     if host is not None:
         _require_package(target, host)
     symbols = not options.files_only
+    check = partial(check_import, target, host=host, ignore=options.ignore, symbols=symbols, gpu=options.gpu)
     if not options.deep:
-        return check_import(target, host=host, ignore=options.ignore, symbols=symbols)
+        return check()
     from tfguard.progress import Bar
 
     with Bar(sys.stderr, f"hashing {target}") as bar:
-        return check_import(target, host=host, ignore=options.ignore, symbols=symbols, deep=True, progress=bar.show)
+        return check(deep=True, progress=bar.show)
 
 
 def _host(options: argparse.Namespace) -> Host | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfguard.binary.kinds import Kind
+from tfguard.gpu_stack import GpuStack
 from tfguard.host import Host
 from tfguard.loader.trace import Failure, Trace
 
@@ -107,3 +108,4 @@ class Case:
     exported_by_framework: bool = False
     others_needed: tuple[str, ...] = ()
     installed: Installed | None = None
+    gpu: GpuStack | None = None

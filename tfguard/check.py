@@ -18,6 +18,7 @@ from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
 
 if TYPE_CHECKING:
+    from tfguard.check_gpu import GpuCheck
     from tfguard.finding import Finding
     from tfguard.installed.record import Progress
     from tfguard.loader.link_map import LinkMap
@@ -32,6 +33,7 @@ def check_import(
     host: Host | None = None,
     ignore: Collection[str] = (),
     symbols: bool | Literal["auto"] = True,
+    gpu: bool = False,
     deep: bool = False,
     progress: Progress | None = None,
     python: Python | None = None,
@@ -40,7 +42,8 @@ def check_import(
 
     Every native file that the import loads is played through the loader in one process, in the import's order: what
     one maps, the next finds loaded. With `symbols=False` undefined symbols are not looked up, with "auto" only where
-    some library comes from a place that the installation does not vouch for. What is installed around the package is
+    some library comes from a place that the installation does not vouch for. With `gpu` also say why TensorFlow would
+    see no GPU, as warnings: its import does not fail of that. What is installed around the package is
     looked at as well, with "auto" only where something about it is out of the ordinary; with `deep` every file of it
     is hashed (about a gigabyte; `progress` is told bytes done, bytes in all and the file in hand). `python` is the
     interpreter that this is for, by default the one that runs this. `ignore` holds codes of findings to leave out.
@@ -50,7 +53,7 @@ def check_import(
     try:
         host = host if host is not None else this_host()
         python = python or host.interpreter or this_python()
-        return _check_import(name, host, python, ignore, symbols=symbols, deep=deep, progress=progress)
+        return _check_import(name, host, python, ignore, symbols=symbols, gpu=gpu, deep=deep, progress=progress)
     except Exception as error:  # fail open
         return report_of(name, host or Host(), "import", findings=tripped(name, error), ignore=ignore)
 
@@ -62,6 +65,7 @@ def _check_import(
     ignore: Collection[str],
     *,
     symbols: bool | Literal["auto"],
+    gpu: bool,
     deep: bool,
     progress: Progress | None,
 ) -> Report:
@@ -93,13 +97,20 @@ def _check_import(
     if top == "tensorflow":
         natives += plugins_of(python.path, python.user_site, host.root)
     to_play = [one for one in natives if not _is_imported(one, host)]
-    plays = _play(package, to_play, host, name=name, symbols=everything)
+    plays = _play(package, to_play, host, name=name, symbols=everything, gpu=gpu)
     if symbols == "auto" and _is_unusual(plays.traces, host, package):
-        plays = _play(package, to_play, host, name=name, symbols=True)
+        plays = _play(package, to_play, host, name=name, symbols=True, gpu=gpu)
     if around and inspected.installed is None and any(one.severity == "error" for one in plays.findings):
         inspected = look(closely=True)
     findings = with_causes_first(inspected, plays.findings, plays.traces)
-    return report_of(name, host, "import", findings=findings, traces=plays.traces, ignore=ignore, symbols=plays.symbols)
+    traces, skipped = plays.traces, tuple[str, ...]()
+    if plays.gpu is not None:
+        findings += plays.gpu.findings
+        traces += plays.gpu.traces
+        skipped = plays.gpu.skipped
+    return report_of(
+        name, host, "import", findings=findings, traces=traces, ignore=ignore, symbols=plays.symbols, skipped=skipped
+    )
 
 
 def check_library(
@@ -157,9 +168,12 @@ class _Plays:
         self.symbols = symbols
         self.traces: tuple[Trace, ...] = ()
         self.findings: tuple[Finding, ...] = ()
+        self.gpu: GpuCheck | None = None
 
 
-def _play(package: Package, natives: list[Native], host: Host, *, name: str, symbols: bool) -> _Plays:
+def _play(
+    package: Package, natives: list[Native], host: Host, *, name: str, symbols: bool, gpu: bool = False
+) -> _Plays:
     plays = _Plays(symbols=symbols)
     traces: list[Trace] = []
     measured: list[Trace] = []
@@ -200,6 +214,10 @@ def _play(package: Package, natives: list[Native], host: Host, *, name: str, sym
                     findings[key] = finding
                 ends = ends or finding.severity == "error"
         stands = _judge_conditions(process, name, measured or traces, package, sure=bool(measured), runs=bool(measured))
+        if gpu:
+            from tfguard.check_gpu import check_gpu
+
+            plays.gpu = check_gpu(process, package)
     plays.traces = tuple(traces)
     plays.findings = (*stands, *findings.values())
     return plays
@@ -211,9 +229,12 @@ def _judge_conditions(
 ) -> tuple[Finding, ...]:  # fmt: skip
     """The findings about what stands against these loads beside their files."""
     from tfguard.conditions import conditions
+    from tfguard.conflicts import conflicts
 
     found: list[Finding] = []
-    for failure in conditions(process.host, traces, sure=sure, runs=runs):
+    asked = None if is_op else package  # an op is opened after the import, whatever state that is in
+    against = (*conditions(process.host, traces, sure=sure, runs=runs), *conflicts(process.host, asked, traces))
+    for failure in against:
         trace = Trace(target=target, lookups=(), images=(), failure=failure)
         found += judged(process, trace, package=package, is_op=is_op)
     return tuple(found)
@@ -366,7 +387,8 @@ def report_of(
         # a question to this living process has no place in a value that is kept and pickled
         host=replace(host, sees_global_symbol=None),
         findings=tuple(one for one in kept if one.severity == "error")
-        + tuple(one for one in kept if one.severity == "warning"),
+        + tuple(one for one in kept if one.severity == "warning")
+        + tuple(one for one in kept if one.severity == "note"),
         traces=traces,
         skipped=(*host.skipped, *skipped),
         depth="symbols" if symbols else "files",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong, with what shows it and what to do.
+    """One thing that is wrong, with what shows it and what to do; as a note, one that is as it should be.
 
     `message` stands alone: it is all that a log shows. `loader_message` is what the loader itself would say, word
     for word, None where it says nothing (then the evidence names the signal). `evidence` is rows of (what, fact),

@@ -11,11 +11,12 @@ from contextvars import ContextVar
 from dataclasses import replace
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
-from types import ModuleType, TracebackType
+from types import FunctionType, ModuleType, TracebackType
 
 from tfguard.check import StrPath, check_import, check_library
 from tfguard.errors import GuardError
 from tfguard.finding import Finding
+from tfguard.host import Host
 from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
 
@@ -35,19 +36,20 @@ def is_off() -> bool:
     return os.environ.get("TFGUARD", "").lower() in ("off", "0", "no", "false")
 
 
-def safe_import(name: str = "tensorflow", *, ignore: Collection[str] = ()) -> ModuleType:
+def safe_import(name: str = "tensorflow", *, ignore: Collection[str] = (), gpu: bool = False) -> ModuleType:
     """Import `name` after checking that its native files will load; gives back the module.
 
     Raises GuardImportError, before anything is loaded, where the loader is certain to refuse a file or to kill the
     process. Files, dependencies and versions are always checked; undefined symbols when a library comes from an
     unusual place, and after the fact when a native file fails all the same: then the exception raised has the
     original one as its cause. Every other exception of the import arrives as it is. Warnings are issued as
-    GuardWarning. Of a dotted name the whole package is checked, unless it is imported already.
+    GuardWarning; with `gpu=True` there is one where TensorFlow would see no GPU, though the machine has one. Of a
+    dotted name the whole package is checked, unless it is imported already.
     """
     top = name.partition(".")[0]
     if is_off() or not top or top in sys.modules or top in _checked.get():
         return importlib.import_module(name)
-    refusal, checked = _hold(lambda: check_import(name, ignore=ignore, symbols="auto"))
+    refusal, checked = _hold(lambda: check_import(name, ignore=ignore, symbols="auto", gpu=gpu))
     if refusal is not None:
         raise refusal from None
     # Imported from this very frame: CPython 3.11 maps and unmaps memory where calls cross a chunk of its frame stack,
@@ -107,7 +109,36 @@ def load_op_library(path: StrPath | bytes, *, ignore: Collection[str] = ()) -> M
         if explained is None:
             raise
         raise explained from error
+    for text in _lost_ops(module, name, checked, ignore):
+        warnings.warn(text, GuardWarning, stacklevel=2)
     return module
+
+
+def _lost_ops(module: ModuleType, name: str, checked: Report | None, ignore: Collection[str]) -> list[str]:
+    """What is to be said of a library that was loaded and gave no op: its ops are registered already, and by whom."""
+    if any(isinstance(one, FunctionType) and one.__module__ == module.__name__ for one in vars(module).values()):
+        return []
+    try:
+        from tfguard.case import Case
+        from tfguard.op_names import lost_ops
+        from tfguard.rules import judge
+
+        package = os.path.dirname(sys.modules["tensorflow"].__file__ or "")
+        failure = lost_ops(name, checked.host if checked is not None else None, package, _is_registered)
+        if failure is None:
+            return []
+        trace = Trace(target=name, lookups=(), images=(), failure=failure)
+        host = checked.host if checked is not None else Host()
+        found = judge(Case(target=name, host=host, trace=trace, failure=failure, is_op=True))
+        return [f"{one.code} {one.slug}: {one.message}" for one in found if one.code not in ignore]
+    except Exception as error:  # fail open: the library is loaded
+        return [f"tfguard could not tell why {name} gave no op: {error!r}"]
+
+
+def _is_registered(name: str) -> bool:
+    """Whether TensorFlow has an op of this name."""
+    registry = importlib.import_module("tensorflow.python.framework.op_def_registry")
+    return registry.get(name) is not None
 
 
 class Hook(MetaPathFinder):

@@ -73,6 +73,7 @@ class Host:
     `legacy_hwcaps` are the processor features that name directories up to glibc 2.36, lowest bit first (G-82).
     `processor` and `limits` are what the loader does not look at, and a load may end of.
     `refuses_write_execute` says that the kernel denies it memory that is writable and executable (prctl, G-41).
+    `devices_root` is the folder whose proc, sys and dev tell of GPUs and of a container.
     `sees_global_symbol` asks the living process whether a name is in its global scope; None for a host that is
     not this process. `root` is what "/" is for it, `interpreter` the Python that it runs, None for the one that runs
     this. `start` is the start of its program where that is played, not seen. `skipped` says in words what could not
@@ -104,6 +105,7 @@ class Host:
     intel: bool = False
     processor: Processor = field(default_factory=Processor)
     limits: Limits = field(default_factory=Limits)
+    devices_root: str = "/"
     sees_global_symbol: Callable[[bytes], bool] | None = None
     root: Root = HERE
     interpreter: Python | None = None

@@ -43,6 +43,8 @@ def _parts(report: Report) -> Iterator[str]:
         yield f'<div style="{_BOX.format(_GREEN)}">{_text(all_is_well(report))}</div>'
     for finding in findings:
         yield from _finding(finding)
+    for note in report.notes:
+        yield f'<div style="opacity:0.75">{_text(note.code)} {_text(note.slug)} (note): {_text(note.message)}</div>'
     for skipped in report.skipped:
         yield f'<div style="opacity:0.75">not checked: {_text(skipped)}</div>'
     if report.errors and len(findings) > 1:

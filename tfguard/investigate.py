@@ -7,6 +7,7 @@ import os
 from tfguard import whereabouts
 from tfguard.binary.symbols import Reference
 from tfguard.case import Case, Elsewhere
+from tfguard.gpu_stack import GpuStack
 from tfguard.host import Host
 from tfguard.image import Image
 from tfguard.installation import FRAMEWORK, Package
@@ -24,7 +25,13 @@ _OF_GLIBC = ("libc.so.", "libm.so.", "libdl.so.", "libpthread.so.", "librt.so.",
 
 
 def investigate(
-    process: Process, trace: Trace, *, package: Package | None = None, fatal: bool = True, is_op: bool = False
+    process: Process,
+    trace: Trace,
+    *,
+    package: Package | None = None,
+    fatal: bool = True,
+    is_op: bool = False,
+    gpu: GpuStack | None = None,
 ) -> Case:
     """The case for the rules: this trace, its failure, and the facts around it."""
     failure = trace.failure
@@ -60,6 +67,7 @@ def investigate(
         conda=python.prefix if process.host.root.is_directory(os.path.join(python.prefix, "conda-meta")) else None,
         system=system,
         installer=installer,
+        gpu=gpu,
         **facts,  # type: ignore[arg-type]  # each key is a field of Case, with its type, in the functions below
     )
 

@@ -30,7 +30,8 @@ def as_text(report: Report, *, color: bool = False, verbose: bool = False, width
     paths = _paths_with_spaces(report)
     blocks = [] if report.errors else [all_is_well(report)]
     blocks += [finding_text(one, color=color, width=width, unbroken=paths) for one in findings]
-    tail = [f"not checked: {plain(one)}" for one in report.skipped]
+    tail = [f"{plain(one.code)} {plain(one.slug)} (note): {plain(one.message)}" for one in report.notes]
+    tail += [f"not checked: {plain(one)}" for one in report.skipped]
     tail += _seen_of_the_host(report) if verbose else []
     if tail:
         blocks.append("\n".join(line for one in tail for line in wrap(one, width, indent="  ", unbroken=paths)))
@@ -47,7 +48,7 @@ def finding_text(finding: Finding, *, color: bool = False, width: int = 80, unbr
     head = _tinted(
         f"{plain(finding.code)} {plain(finding.slug)}", RED if finding.severity == "error" else YELLOW, color=color
     )
-    mark = "" if finding.severity == "error" else " (warning)"
+    mark = "" if finding.severity == "error" else f" ({finding.severity})"
     blocks = [f"{head}{mark}: {plain(finding.message)}"]
     if rows := evidence_rows(finding):
         blocks.append("\n".join(_table(rows, width, unbroken)))
@@ -186,7 +187,7 @@ def as_dict(report: Report) -> dict[str, object]:
         "kind": report.kind,
         "depth": report.depth,
         "ok": report.ok,
-        "findings": [_finding_dict(one) for one in report.errors + report.warnings],
+        "findings": [_finding_dict(one) for one in report.errors + report.warnings + report.notes],
         "skipped": list(report.skipped),
         "traces": [_trace_dict(one) for one in report.traces],
         "host": _host_dict(report.host),

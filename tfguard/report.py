@@ -51,6 +51,11 @@ class Report:
         return tuple(one for one in self.findings if one.severity == "warning")
 
     @property
+    def notes(self) -> tuple[Finding, ...]:
+        """The findings that are worth knowing, and nothing to mend."""
+        return tuple(one for one in self.findings if one.severity == "note")
+
+    @property
     def trace(self) -> Trace | None:
         """The first load that fails, else the first one played."""
         failed = next((one for one in self.traces if one.failure is not None), None)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from tests.rules import (
     cases_file,
+    cases_gpu,
     cases_installation,
     cases_macos,
     cases_mapping,
     cases_needed,
+    cases_process,
     cases_processor,
     cases_symbol,
 )
@@ -15,10 +17,12 @@ from tests.rules.stage import RuleCase
 
 _FAMILIES = (
     cases_file,
+    cases_gpu,
     cases_installation,
     cases_macos,
     cases_mapping,
     cases_needed,
+    cases_process,
     cases_processor,
     cases_symbol,
 )

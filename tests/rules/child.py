@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,10 @@ def _report(request: dict[str, object]) -> Report:
     if request["mac"] is not None:
         host = _mac(request["mac"])  # type: ignore[arg-type]  # as above
     if door == "import":
-        return check_import(target, host=host, python=_python(request["python"]))  # type: ignore[arg-type]  # JSON
+        python = _python(request["python"])  # type: ignore[arg-type]  # JSON
+        return check_import(target, host=host, python=python, gpu=bool(request["gpu"]))
+    if door == "lost ops":
+        return _lost_ops(target, host, request["registered"])  # type: ignore[arg-type]  # a list of texts
     if door == "guarded":
         import tfguard
 
@@ -69,6 +74,29 @@ def _report(request: dict[str, object]) -> Report:
             return error.report
         raise AssertionError(f"{target} was imported")
     return check_library(target, after="tensorflow" if door == "op" else None, host=host)
+
+
+def _lost_ops(target: str, host: Host, registered: list[str]) -> Report:
+    """The answer of load_op_library, without a TensorFlow to ask for the names that it knows."""
+    from tfguard.case import Case
+    from tfguard.loader.trace import Trace
+    from tfguard.op_names import lost_ops
+    from tfguard.rules import judge
+
+    failure = lost_ops(target, host, "/nowhere", registered.__contains__)
+    assert failure is not None
+    trace = Trace(target=target, lookups=(), images=(), failure=failure)
+    found = judge(Case(target=target, host=host, trace=trace, failure=failure, is_op=True))
+    return Report(target=target, host=host, findings=found)
+
+
+def _fail_to_import(name: str, folder: str) -> None:
+    """Import a package from a folder where it cannot be, and take the folder away."""
+    sys.path.insert(0, folder)
+    with suppress(ImportError):
+        importlib.import_module(name)
+    sys.path.remove(folder)
+    assert name not in sys.modules
 
 
 def _real(request: dict[str, object]) -> dict[str, object]:
@@ -108,6 +136,8 @@ def main() -> None:
         ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
     for name in request["before"]:
         ctypes.CDLL(name)
+    if request["first"] is not None:
+        _fail_to_import(request["target"], request["first"])
     if request["late"] is not None:
         os.environ["LD_LIBRARY_PATH"] = request["late"]
     report = _report(request)

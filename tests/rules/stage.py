@@ -28,7 +28,9 @@ class Question:
     `late` an LD_LIBRARY_PATH set inside it, `path` folders for sys.path. With `ordinary` file modes bind the process
     even where it is root. `host` and `python` change what tfguard is told of this process: then the real loader,
     which cannot be changed so, is not asked; `mac` asks about a Mac in its place. `door` is "library", "op", "import"
-    or "guarded" (safe_import).
+    or "guarded" (safe_import); with `gpu` an import is asked about GPUs too. `first` is a folder that the package is
+    imported from before, without success. "lost ops" is the question after a load that gave no op, where ops called
+    `registered` are known.
     """
 
     target: str
@@ -40,6 +42,9 @@ class Question:
     path: tuple[str, ...] = ()
     cwd: str | None = None
     ordinary: bool = False
+    gpu: bool = False
+    first: str | None = None
+    registered: tuple[str, ...] = ()
     host: Mapping[str, Any] = field(default_factory=dict)  # Any: values of fields of Host, as JSON has them
     python: Mapping[str, Any] = field(default_factory=dict)  # the same of Python
     mac: Mapping[str, Any] | None = None  # Any: values of fields of Mac, and `root` for the folder that is its tree
@@ -57,8 +62,14 @@ class RuleCase:
     id: str
     lay_out: Callable[[Scene], Question]
     warning: bool = False
+    note: bool = False
     only_where: str = ""
     compared: bool = True
+
+    @property
+    def severity(self) -> str:
+        """The severity that the first finding must have."""
+        return "note" if self.note else "warning" if self.warning else "error"
 
     @property
     def code(self) -> str:
@@ -78,6 +89,9 @@ class Answer:
     real: Mapping[str, Any] | None  # Any: parsed JSON
     words: Mapping[str, str]
     installer: str
+
+
+_ASKED = "target door before before_global late host python mac asks path gpu first registered"
 
 
 def _readers(root: Path) -> str:
@@ -109,10 +123,7 @@ def put(question: Question, root: Path) -> Answer:
         if shutil.which("setpriv") is None:
             raise Unavailable("root is not held to file modes, and setpriv is missing")
         drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-    request = {
-        name: getattr(question, name)
-        for name in ("target", "door", "before", "before_global", "late", "host", "python", "mac", "asks", "path")
-    }
+    request = {name: getattr(question, name) for name in _ASKED.split()}
     done = subprocess.run(
         [*drop, sys.executable, "-S", "-W", "ignore", str(CHILD)],
         input=json.dumps(request | {"readers": _readers(root)}),

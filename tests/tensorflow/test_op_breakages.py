@@ -70,6 +70,8 @@ def ops(tmp_path_factory: pytest.TempPathFactory, compiler: Compiler) -> Path:
     run(*base, *other, "-c", source, "-o", "abi0.o")
     run("g++", "-shared", "object.o", *linking, "-o", "sound.so")
     run("g++", "-shared", "abi0.o", *linking, "-o", "abi0.so")
+    run("g++", "-shared", "object.o", *linking, "-Wl,-O1", "-o", "second.so")
+    (folder / "link.so").symlink_to("sound.so")
     run("g++", "-shared", "object.o", "-o", "nolink.so")
     run("g++", "-shared", "object.o", *linking, "-Wl,-z,nodlopen", "-o", "nodlopen.so")
     run("ar", "rc", "archive.a", "object.o")
@@ -251,3 +253,16 @@ def test_op_on_a_noexec_mount(ops: Path, noexec: Path) -> None:
 
     assert answer["guarded"]["codes"] == ["TFG128"]
     assert answer["guarded"]["loader_message"] == answer["real"]["text"]
+
+
+def test_op_registered_twice(ops: Path) -> None:
+    """A second build, and the file itself by another path, load without a word and give no op; the guard says why."""
+    answers = ask("loaded", ops, ["./sound.so", "./second.so", "./link.so", "./sound.so"])
+
+    assert all(one["real"]["error"] is None for one in answers.values())
+    told = {path: (one["guarded"]["ops"], one["guarded"]["warnings"]) for path, one in answers.items()}
+    assert told == {
+        "./sound.so": (True, []),
+        "./second.so": (False, ["TFG703"]),
+        "./link.so": (False, ["TFG703"]),
+    }

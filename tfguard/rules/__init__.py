@@ -7,6 +7,7 @@ from tfguard.finding import Finding
 from tfguard.rules import (
     content,
     file,
+    gpu,
     guarding,
     installation,
     machine,
@@ -15,6 +16,7 @@ from tfguard.rules import (
     mapping,
     needed,
     plugin,
+    process,
     processor,
     requirements,
     symbol,
@@ -22,7 +24,7 @@ from tfguard.rules import (
 )
 from tfguard.rules.rule import Rule
 
-_FAMILIES = (processor, plugin, machine, file, content, mapping, needed, version, symbol, guarding)
+_FAMILIES = (processor, process, plugin, machine, file, content, mapping, needed, version, symbol, guarding)
 
 CAUSES: tuple[Rule, ...] = tuple(one for family in _FAMILIES for one in family.RULES)
 INSTALLATION: tuple[Rule, ...] = (*installation.RULES, *requirements.RULES)
@@ -30,12 +32,16 @@ WARNINGS: tuple[Rule, ...] = (*file.WARNINGS, *symbol.WARNINGS, *guarding.WARNIN
 # On a Mac another loader decides, and none of the causes above holds but those about tfguard itself.
 CAUSES_ON_MAC: tuple[Rule, ...] = (*macos_needed.RULES, *macos.RULES, *guarding.RULES)
 WARNINGS_ON_MAC: tuple[Rule, ...] = (*macos_needed.WARNINGS, *guarding.WARNINGS)
-ALL: tuple[Rule, ...] = (*CAUSES, *INSTALLATION, *WARNINGS, *CAUSES_ON_MAC, *WARNINGS_ON_MAC)
+GPU: tuple[Rule, ...] = gpu.RULES
+ALL: tuple[Rule, ...] = (*CAUSES, *INSTALLATION, *WARNINGS, *CAUSES_ON_MAC, *WARNINGS_ON_MAC, *GPU)
 RULES: tuple[Rule, ...] = tuple(sorted({one.code: one for one in ALL}.values(), key=lambda one: one.code))
 
 
 def judge(case: Case) -> tuple[Finding, ...]:
-    """The finding for a failed load, or the warnings for one that goes well; all that is wrong with an installation."""
+    """The finding for a failed load, or the warnings for one that goes well.
+
+    All that is wrong where the case is an installation, or a GPU stack.
+    """
     if case.installed is not None:
         if case.installed.package is None:  # one cause: in another Python, not to be had for this one, not installed
             return _first(INSTALLATION, case)
@@ -43,6 +49,8 @@ def judge(case: Case) -> tuple[Finding, ...]:
     on_mac = case.host.mac is not None
     if case.failure is not None:
         return _first(CAUSES_ON_MAC if on_mac else CAUSES, case)
+    if case.gpu is not None:
+        return _all(GPU, case)
     return _all(WARNINGS_ON_MAC if on_mac else WARNINGS, case)
 
 

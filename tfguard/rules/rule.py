@@ -44,7 +44,7 @@ class Rule:
         return Finding(
             code=self.code,
             slug=self.slug,
-            severity=verdict.severity if certain and case.fatal else "warning",
+            severity=verdict.severity if (certain and case.fatal) or verdict.severity == "note" else "warning",
             message=verdict.message,
             path=Path(os.path.normpath(path)) if path else None,
             loader_message=failure.message if failure is not None else None,

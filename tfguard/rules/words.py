@@ -191,11 +191,11 @@ def with_library_path(case: Case, directory: str) -> str:
     return f"LD_LIBRARY_PATH={shlex.quote(directory)}{rest} python your_script.py"
 
 
-def without(case: Case, directory: str) -> str:
-    """The command that starts Python with what LD_LIBRARY_PATH has, but one directory."""
+def without(case: Case, *directories: str) -> str:
+    """The command that starts Python with what LD_LIBRARY_PATH has, but these directories."""
     entries = (case.host.library_path or "").replace(";", ":").split(":")
-    unwanted = os.path.normpath(directory)
-    kept = [one for one in entries if one and os.path.normpath(one) != unwanted]
+    unwanted = {os.path.normpath(one) for one in directories}
+    kept = [one for one in entries if one and os.path.normpath(one) not in unwanted]
     if not kept:
         return "env -u LD_LIBRARY_PATH python your_script.py"
     return f"LD_LIBRARY_PATH={shlex.quote(':'.join(kept))} python your_script.py"
