@@ -12,7 +12,7 @@ import pytest
 from tests.support.reports import BAD, CUT, FOREIGN, GOOD, MISSING, PRINTABLE, hostile_report, image
 from tfguard.finding import Finding
 from tfguard.host import Host
-from tfguard.loader.trace import TAKEN, Attempt, Lookup, Mapped, Trace
+from tfguard.loader.trace import TAKEN, Attempt, Failure, Lookup, Mapped, Trace
 from tfguard.plain import command_lines, plain, wrap
 from tfguard.render import as_dict, as_text
 from tfguard.report import Report
@@ -252,6 +252,7 @@ def test_data_says_what_the_report_says() -> None:
     }
     traces = data["traces"]
     assert isinstance(traces, list)
+    assert traces[0]["verdict"] == "refused"
     assert traces[0]["failure"]["symbols"] == [{"name": "GOMP_parallel\udcff", "version": "GOMP_4.0"}]
     assert traces[0]["failure"]["versions"] == [{"file": "libgomp.so.1", "version": "GOMP_4.0", "weak": False}]
     assert traces[0]["images"][0]["needed"] == ["libgomp.so.1", "libc.so.6"]
@@ -281,6 +282,18 @@ def test_tree_of_a_load_that_fails() -> None:
         "     the load ends here, after 1 image",
         "     the loader says libgomp.so.1: cannot open shared object file: No such file",
         "       or directory",
+    ]
+
+
+def test_tree_of_a_load_that_kills_the_process() -> None:
+    failure = Failure(kind="truncated", rule="G-44", message=None, path="./op.so", name="./op.so", signal="SIGBUS")
+    trace = Trace(target="op.so", lookups=GOOD.lookups[:1], images=GOOD.images[:1], failure=failure)
+
+    assert (trace.verdict, failure.dies) == ("dies", True)
+    assert tree_text(Report(target="op.so", host=Host(), traces=(trace,))).splitlines() == [
+        "   1 ./op.so  (by path)",
+        "     the process dies here, after 1 image",
+        "     the loader says nothing: SIGBUS",
     ]
 
 

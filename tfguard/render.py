@@ -211,6 +211,7 @@ def _trace_dict(trace: Trace) -> dict[str, object]:
     return {
         "target": trace.target,
         "ok": trace.failure is None,
+        "verdict": trace.verdict,
         "symbols_resolved": trace.resolved,
         "failure": None if trace.failure is None else _failure_dict(trace.failure),
         "images": [_mapped_dict(one) for one in trace.images],

@@ -126,7 +126,8 @@ class _Drawing:
         if self.trace.failure is None:
             return
         mapped = counted(len(self.trace.images), "image", "images")
-        yield f"     {self._tinted('the load ends here', BOLD)}, after {mapped}"
+        ends = "the process dies here" if self.trace.failure.dies else "the load ends here"
+        yield f"     {self._tinted(ends, BOLD)}, after {mapped}"
         says = wrap(f"the loader says {plain(self.trace.failure.says)}", self.width - 5, indent="  ")
         yield from (f"     {line}" for line in says)
 

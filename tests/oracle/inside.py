@@ -76,6 +76,8 @@ class Told(NamedTuple):
 
 def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
     """The prediction and what happened, for each load; a text where the question could not be asked."""
+    if load.program is not None or load.opener is not None or load.no_write_execute:
+        return "it is asked of a process that only a Python of the world could be"
     environment = {name: value for name, value in load.environment.items() if name.startswith(("LD_", "GLIBC_"))}
     told = _run(world, load, program, environment)
     if isinstance(told, str):

@@ -65,7 +65,7 @@ def _ldd(*options: str) -> Callable[[str, Mapping[str, str], str | None], Opinio
         files = [line.partition(" => ")[2] or line for line in lines]
         trouble = done.returncode != 0 or any(
             word in done.stdout + done.stderr
-            for word in ("not found", "undefined symbol", "not a dynamic executable", "statically linked", "cannot")
+            for word in ("not found", "undefined symbol", "not a dynamic executable", "cannot")
         )
         named = [one for one in files if "/" in one or os.path.exists(os.path.join(cwd or "/", one))]
         return Opinion(files=_resolved([path, *named], cwd), trouble=trouble)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from tests.support.comparison import CONSTRUCTOR, DIES, LOADS, REFUSED, Compared
 from tests.survey.install import Environment
+from tfguard.binary.elf import look_at
+from tfguard.image import Image
 
 _INTRODUCTION = """\
 Written by `make survey`. Every shared object of every package was loaded for real, by dlopen in a process of its own
@@ -22,6 +24,8 @@ why in the loader's own words."""
 _CONSTRUCTORS = """\
 An object that dies in a constructor is one that ld.so has mapped and bound when code of its own ends the process
 (LD_DEBUG=files shows it at `calling init`): tfguard says that the loader accepts it, and no more."""
+
+_VERSION = "import platform; print(platform.python_version())"
 
 # What the loader says, without the names in it.
 _KINDS = (
@@ -90,7 +94,7 @@ def text(columns: Sequence[Column]) -> str:
         _table(("what", "value"), [("date", datetime.date.today().isoformat()), *_conditions(columns)]),
         "## Sums",
         _table(
-            ("environment", "packages", "objects", LOADS, REFUSED, DIES, CONSTRUCTOR, "tfguard agrees"),
+            ("environment", "installed packages", "objects", LOADS, REFUSED, DIES, CONSTRUCTOR, "tfguard agrees"),
             [_sums(f"Python {one.environment.version}", one.rows) for one in columns]
             + [_sums("all", [row for one in columns for row in one.rows])],
         ),
@@ -123,11 +127,12 @@ def _conditions(columns: Sequence[Column]) -> list[tuple[str, str]]:
         ("machine", platform.machine()),
     ]
     for column in columns:
-        told = "import sys, sysconfig; print(sys.version.split()[0], sysconfig.get_config_var('Py_ENABLE_SHARED'))"
-        command = [column.environment.python, "-I", "-c", told]
-        version, shared = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        symbols = "its symbols in libpython" if shared == "1" else "its symbols in the program"
-        rows.append((f"Python {column.environment.version}", f"CPython {version}, {symbols}"))
+        python = column.environment.python
+        told = subprocess.run([python, "-I", "-c", _VERSION], capture_output=True, text=True, check=True).stdout
+        program = look_at(os.path.realpath(python)).content
+        needed = program.needed if isinstance(program, Image) else ()
+        symbols = "libpython" if any(name.startswith("libpython") for name in needed) else "the program"
+        rows.append((f"Python {column.environment.version}", f"CPython {told.strip()}, its symbols in {symbols}"))
     return rows
 
 

@@ -33,6 +33,8 @@ _RELOCATIONS = {
 _AREA_ALIGNMENT = {EM_X86_64: 64, EM_AARCH64: 16, EM_386: 64}
 # Where the variables stand behind the thread pointer, a head of this many bytes comes before them.
 _HEAD_SIZE = 16
+# From glibc 2.41 on the area shared with the kernel (rseq) comes behind the blocks of start-up: its size and alignment.
+_RSEQ_AREA = 32
 
 
 class StaticTls:
@@ -53,6 +55,8 @@ class StaticTls:
         self.surplus, self.optional = surplus_of(host)
         self.used = _HEAD_SIZE if self.grows_upwards else 0
         self._place_startup(blocks)
+        if host.version >= (2, 41):
+            self.used = -(-(self.used + _RSEQ_AREA) // _RSEQ_AREA) * _RSEQ_AREA
         self.size = -(-(self.used + (self.surplus or 0)) // self.alignment) * self.alignment
         self.doubt = 0
         startup_links = [link for one, link in zip(host.loaded, process.links, strict=False) if one.startup]

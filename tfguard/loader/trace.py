@@ -93,6 +93,11 @@ class Failure(NamedTuple):
     others: tuple[tuple[str, str], ...] = ()
 
     @property
+    def dies(self) -> bool:
+        """Whether the process ends of it, or waits for ever: no `except` around the import catches that (G-05)."""
+        return self.message is None
+
+    @property
     def says(self) -> str:
         """What a person sees of it: the message, or what the process dies of."""
         return self.message if self.message is not None else f"nothing: {self.signal}"
@@ -112,3 +117,10 @@ class Trace(NamedTuple):
     scope: tuple[str, ...] = ()
     resolved: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """How the load ends: "loads", "refused" (the loader gives a message), or "dies" (the process ends of it)."""
+        if self.failure is None:
+            return "loads"
+        return "dies" if self.failure.dies else "refused"
