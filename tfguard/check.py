@@ -8,10 +8,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from tfguard.check_installed import Inspected, inspect, with_causes_first
 from tfguard.host import Host
 from tfguard.installation import FRAMEWORK, Native, Package, find_package, natives_of, plugins_of
-from tfguard.installed.python import Python, this_python
+from tfguard.installed.glance import calls_for_a_survey
 from tfguard.live_host import this_host
 from tfguard.loader.processes import knows, start
 from tfguard.loader.trace import Failure, Trace
@@ -19,7 +18,9 @@ from tfguard.report import Report
 
 if TYPE_CHECKING:
     from tfguard.check_gpu import GpuCheck
+    from tfguard.check_installed import Inspected
     from tfguard.finding import Finding
+    from tfguard.installed.python import Python
     from tfguard.installed.record import Progress
     from tfguard.loader.link_map import LinkMap
     from tfguard.loader.process import Process
@@ -52,7 +53,7 @@ def check_import(
     """
     try:
         host = host if host is not None else this_host()
-        python = python or host.interpreter or this_python()
+        python = python or host.interpreter
         return _check_import(name, host, python, ignore, symbols=symbols, gpu=gpu, deep=deep, progress=progress)
     except Exception as error:  # fail open
         return report_of(name, host or Host(), "import", findings=tripped(name, error), ignore=ignore)
@@ -61,7 +62,7 @@ def check_import(
 def _check_import(
     name: str,
     host: Host,
-    python: Python,
+    python: Python | None,
     ignore: Collection[str],
     *,
     symbols: bool | Literal["auto"],
@@ -86,23 +87,32 @@ def _check_import(
     everything = symbols is True
     natives = list(natives_of(package, everything=everything)) if package is not None else []
 
-    def look(*, closely: bool) -> Inspected:
-        return inspect(top, package, natives, host, python, closely=closely, deep=deep, progress=progress)
+    def look() -> Inspected:
+        from tfguard.check_installed import inspect
+        from tfguard.installed.python import this_python
 
-    inspected = look(closely=everything or deep) if around else Inspected()
+        return inspect(top, package, natives, host, python or this_python(), deep=deep, progress=progress)
+
+    closely = everything or deep
+    inspected = look() if around and (closely or calls_for_a_survey(package, python)) else None
+    found = inspected.findings if inspected is not None else ()
     if package is None:
-        return report_of(name, host, "import", findings=inspected.findings, ignore=ignore)
+        return report_of(name, host, "import", findings=found, ignore=ignore)
     if unknown := _unknown_loader(host):
-        return report_of(name, host, "import", findings=inspected.findings, ignore=ignore, skipped=(unknown,))
+        return report_of(name, host, "import", findings=found, ignore=ignore, skipped=(unknown,))
     if top == "tensorflow":
-        natives += plugins_of(python.path, python.user_site, host.root)
+        natives += plugins_of(python.path if python is not None else sys.path, host.root)
     to_play = [one for one in natives if not _is_imported(one, host)]
     plays = _play(package, to_play, host, name=name, symbols=everything, gpu=gpu)
     if symbols == "auto" and _is_unusual(plays.traces, host, package):
         plays = _play(package, to_play, host, name=name, symbols=True, gpu=gpu)
-    if around and inspected.installed is None and any(one.severity == "error" for one in plays.findings):
-        inspected = look(closely=True)
-    findings = with_causes_first(inspected, plays.findings, plays.traces)
+    findings = plays.findings
+    if around and inspected is None and any(one.severity == "error" for one in findings):
+        inspected = look()
+    if inspected is not None:
+        from tfguard.check_installed import with_causes_first
+
+        findings = with_causes_first(inspected, findings, plays.traces)
     traces, skipped = plays.traces, tuple[str, ...]()
     if plays.gpu is not None:
         findings += plays.gpu.findings

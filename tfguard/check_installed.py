@@ -1,22 +1,21 @@
-"""The pass over an installation: whether to look closely, what the rules say, and which failed loads that explains."""
+"""The close look at an installation: what the rules say of it, and which failed loads that explains."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from tfguard.case import Case
+from tfguard.finding import Finding
 from tfguard.host import Host
 from tfguard.installation import Native, Package
-from tfguard.installed.glance import calls_for_a_survey
 from tfguard.installed.python import Python
+from tfguard.installed.record import Progress
+from tfguard.installed.survey import Installed, survey
 from tfguard.loader.trace import Trace
-
-if TYPE_CHECKING:
-    from tfguard.finding import Finding
-    from tfguard.installed.record import Progress
-    from tfguard.installed.survey import Installed
+from tfguard.rules import judge
 
 # Failures that files of two builds beside one another give; others have their cause in the file itself.
 _OF_A_MIXTURE = frozenset(("symbol", "version", "version-table", "version-without-library", "missing"))
@@ -24,10 +23,10 @@ _MIXED, _FOREIGN, _PARTIAL, _CHANGED = "TFG403", "TFG402", "TFG404", "TFG405"
 
 
 class Inspected(NamedTuple):
-    """An installation and the findings about it; `installed` is None where nothing called for a closer look."""
+    """An installation and the findings about it."""
 
-    installed: Installed | None = None
-    findings: tuple[Finding, ...] = ()
+    installed: Installed
+    findings: tuple[Finding, ...]
 
 
 def inspect(
@@ -37,17 +36,10 @@ def inspect(
     host: Host,
     python: Python,
     *,
-    closely: bool,
     deep: bool = False,
     progress: Progress | None = None,
 ) -> Inspected:
-    """What is wrong with the installation around a package; only glanced at unless asked to look `closely`."""
-    if not closely and not calls_for_a_survey(package, python):
-        return Inspected()
-    from tfguard.case import Case
-    from tfguard.installed.survey import survey
-    from tfguard.rules import judge
-
+    """What is wrong with the installation around a package."""
     installed = survey(name, package, tuple(natives), host, python, deep=deep, progress=progress)
     trace = Trace(target=name, lookups=(), images=(), failure=None)
     return Inspected(installed, judge(Case(target=name, host=host, trace=trace, failure=None, installed=installed)))
@@ -62,7 +54,7 @@ def with_causes_first(
     """
     failures = [trace.failure for trace in traces if trace.failure is not None]
     installed = inspected.installed
-    if installed is None or not failures:
+    if not failures:
         return (*inspected.findings, *native)
     at_fault = {
         os.path.normpath(path)

@@ -58,6 +58,14 @@ def certainly_imported(package: Package, name: str | None = None) -> Reached:
     return _Walk(package).run(name or package.name)
 
 
+def imported_at_once(package: Package) -> frozenset[str]:
+    """The modules of its own that a package's `__init__` itself imports whatever happens, with those above them."""
+    tree = _read(package.name, package).tree
+    found = _certain_imports(tree.body, package.name) if tree is not None else ()
+    own = (one.module for one in found if one.base is None and one.module.partition(".")[0] == package.name)
+    return frozenset(name for module in own for name in _with_parents(module))
+
+
 class _Walk:
     """One reading of a package's source."""
 

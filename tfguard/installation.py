@@ -151,14 +151,13 @@ def natives_of(package: Package, *, everything: bool) -> tuple[Native, ...]:
     return (*listed, *others)
 
 
-def plugins_of(path: Iterable[str], user_site: str | None, root: Root = HERE) -> tuple[Native, ...]:
+def plugins_of(path: Iterable[str], root: Root = HERE) -> tuple[Native, ...]:
     """What lies in the folders `tensorflow-plugins`: TensorFlow opens every library in them at the end of its import.
 
-    It looks for them in the entries of sys.path that have "site-packages" in their names, and in the user's own.
+    It looks for them in the entries of sys.path that have "site-packages" in their names; the user's own is one.
     """
-    sites = (*((user_site,) if user_site else ()), *(one for one in path if "site-packages" in one))
     found = []
-    for site in dict.fromkeys(sites):
+    for site in dict.fromkeys(one for one in path if "site-packages" in one):
         folder = os.path.join(site, "tensorflow-plugins")
         for name in root.names_in(folder):
             if name.endswith((".so", ".dylib", ".dll")) or ".so." in name:

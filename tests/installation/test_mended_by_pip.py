@@ -1,4 +1,4 @@
-"""Real environments that pip broke, or that only pip can mend: the remedy pasted, downloads and all, the import working.
+"""Real environments that pip broke, or that only pip can mend: the remedy pasted, and the import working.
 
 Beside each stands what the import says of it without a guard.
 """
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 @dataclass(frozen=True)
 class Breakage:
-    """A way to break an environment, what its import says then ("" where it lives), and the finding that comes first."""
+    """A way to break an environment, what its import says then ("" where it lives), and the first finding."""
 
     id: str
     apply: Callable[[Environment], None]

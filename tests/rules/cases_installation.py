@@ -95,6 +95,12 @@ def _partial(*lost: str) -> LayOut:
     return lay_it_out
 
 
+def _no_module(scene: Scene) -> Question:
+    files = {"tensorflow/__init__.py": "from tensorflow.python.core import x\n", "tensorflow/python/core.py": ""}
+    lay_out(_site(scene), "tensorflow", _RELEASE, files, lost=("tensorflow/python/core.py",))
+    return _ask(scene)
+
+
 def _changed(scene: Scene) -> Question:
     lay_out(_site(scene), "tensorflow", _RELEASE, {**_FILES, "tensorflow/data.dll": b"short"})
     (_site(scene) / "tensorflow" / "data.dll").write_bytes(b"longer than that")
@@ -183,6 +189,7 @@ CASES: tuple[RuleCase, ...] = (
     RuleCase("TFG403", _several, warning=True),
     RuleCase("TFG404", _partial("tensorflow/core.py", "tensorflow/util.py"), warning=True),
     RuleCase("TFG404-namespace", _partial("tensorflow/__init__.py", "tensorflow/core.py")),
+    RuleCase("TFG404-module", _no_module),
     RuleCase("TFG405", _changed, warning=True),
     RuleCase("TFG406", _half_removed, warning=True),
     RuleCase("TFG406-empty-folder", _empty_folder),

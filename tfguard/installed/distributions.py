@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from tfguard.installed.names import canonical, dist_info, listing
+
 _METADATA_LIMIT = 1 << 22
 _RECORD_LIMIT = 1 << 26
 _EGG = re.compile(r"(.+?)-([^-]+?)(?:-py\d[\w.]*)?\.egg-info")
@@ -34,27 +36,12 @@ class Distribution(NamedTuple):
         return f"{self.name} {self.version}"
 
 
-def canonical(name: str) -> str:
-    """A name as all spellings of it compare (PEP 503)."""
-    return name.replace("_", "-").replace(".", "-").lower()
-
-
-def listing(directory: str) -> tuple[str, ...]:
-    """The sorted names in a directory, none where it cannot be read."""
-    try:
-        return tuple(sorted(os.listdir(directory)))
-    except (OSError, ValueError):
-        return ()
-
-
 def distributions_among(site: str, names: Iterable[str]) -> list[Distribution]:
     """The distributions that names in a directory stand for."""
     found = []
     for name in names:
-        if name.endswith(".dist-info"):
-            distribution, dash, version = name[:-10].rpartition("-")
-            if dash and not distribution.startswith("~"):
-                found.append(Distribution(canonical(distribution), version, site, name))
+        if (told := dist_info(name)) is not None:
+            found.append(Distribution(*told, site, name))
         elif name.endswith(".egg-info") and (egg := _EGG.fullmatch(name)):
             found.append(Distribution(canonical(egg[1]), egg[2], site, name))
     return found

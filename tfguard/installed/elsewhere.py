@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from tfguard.installed.distributions import Distribution, distributions_among, listing
+from tfguard.installed.distributions import Distribution, distributions_among
+from tfguard.installed.names import listing
 from tfguard.installed.python import Python
 
 _PREFIX_LIMIT = 200

@@ -23,6 +23,11 @@ _FAMILIES = (
 
 # Distributions whose module has another name than they have.
 MODULES = {"absl-py": "absl", "protobuf": "google.protobuf", "google-pasta": "pasta", "grpcio": "grpc"}
+# Modules that `import tensorflow` takes from other distributions.
+WANTED_BY_TENSORFLOW = frozenset(
+    """absl astunparse flatbuffers gast google grpc h5py keras ml_dtypes namex numpy opt_einsum optree packaging pasta
+    requests rich six tensorflow termcolor typing_extensions wrapt""".split()
+)
 # Packages with native ops, each built for one release of TensorFlow.
 ADD_ONS = (
     "tensorflow-text", "tensorflow-io", "tensorflow-io-gcs-filesystem", "tensorflow-addons", "tensorflow-quantum",

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfguard.installed.distributions import Distribution
-from tfguard.installed.families import family_of
+from tfguard.installed.families import MODULES, family_of
+from tfguard.installed.names import Release, number, release_of, table, within
 from tfguard.installed.python import Python
 
-_DATA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data")
 _OLD_NAMES = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _PEP600 = "manylinux"
-
-Release = tuple[int, ...]
 
 
 class Death(NamedTuple):
@@ -35,7 +32,7 @@ class Death(NamedTuple):
     def is_of(self, name: str, version: str) -> bool:
         """Whether it is about this distribution, or for TensorFlow about one of the same package."""
         family = family_of("tensorflow") if self.distribution == "tensorflow" else (self.distribution,)
-        return name in family and _within(release_of(version), self.first, self.below)
+        return name in family and within(release_of(version), self.first, self.below)
 
     def among(self, here: Mapping[str, Distribution]) -> Distribution | None:
         """The distribution that it is about, of those that are installed."""
@@ -45,7 +42,7 @@ class Death(NamedTuple):
 
     def meets(self, version: str) -> bool:
         """Whether this version of the one beside it is deadly."""
-        return not self.missing and _within(release_of(version), self.lowest, self.under)
+        return not self.missing and within(release_of(version), self.lowest, self.under)
 
 
 class Wheels(NamedTuple):
@@ -63,59 +60,33 @@ class Wheels(NamedTuple):
         return ".".join(map(str, self.release))
 
 
-def release_of(version: str) -> Release:
-    """The numbers that a version begins with: (2, 21, 0) of 2.21.0rc1; what follows does not count here."""
-    numbers = []
-    for part in version.split("+", maxsplit=1)[0].split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-        if digits != part:
-            break
-    return tuple(numbers)
-
-
-def _within(release: Release, first: Release, below: Release) -> bool:
-    return bool(release) and release >= first and (not below or release[: len(below)] < below)
-
-
-def _lines(name: str) -> list[str]:
-    try:
-        with open(os.path.join(_DATA, name), encoding="ascii") as file:
-            return [line for line in file.read().splitlines() if line and not line.startswith("#")]
-    except OSError:
-        return []
-
-
-def _number(text: str) -> Release:
-    return () if text in ("-", "missing") else tuple(map(int, text.split(".")))
-
-
 def deaths() -> tuple[Death, ...]:
     """The table of imports that were seen to die."""
     found = []
-    for line in _lines("requirements.txt"):
-        name, first, below, beside, lowest, under, says = line.split(maxsplit=6)
-        missing = lowest == "missing"
-        found.append(
-            Death(name, _number(first), _number(below), beside, _number(lowest), _number(under), missing, says)
-        )
+    for line in table("requirements.txt"):
+        whom, first, below, kind, beside, rest = line.split(maxsplit=5)
+        if kind == "needs":
+            for name in (beside, *rest.split()):
+                says = f"ModuleNotFoundError: No module named '{MODULES.get(name, name.replace('-', '_'))}'"
+                found.append(Death(whom, number(first), number(below), name, (), (), True, says))
+        else:
+            lowest, under, says = rest.split(maxsplit=2)
+            found.append(Death(whom, number(first), number(below), beside, number(lowest), number(under), False, says))
     return tuple(found)
 
 
 def standard_names() -> frozenset[str]:
     """The modules of the standard library that `import tensorflow` was seen to import from files."""
-    return frozenset(word for line in _lines("standard_library.txt") for word in line.split())
+    return frozenset(word for line in table("standard_library.txt") for word in line.split())
 
 
 def all_wheels() -> tuple[Wheels, ...]:
     """The wheels of TensorFlow's releases, oldest first."""
     found = []
-    for line in _lines("wheels.txt"):
+    for line in table("wheels.txt"):
         name, release, pythons, *platforms = line.split()
         oldest, _, newest = pythons.partition("-")
-        found.append(Wheels(name, _number(release), _number(oldest), _number(newest), tuple(platforms)))
+        found.append(Wheels(name, number(release), number(oldest), number(newest), tuple(platforms)))
     return tuple(found)
 
 

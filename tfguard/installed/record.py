@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from tfguard.binary.elf import look_at
 from tfguard.image import Image
-from tfguard.installed.distributions import Distribution, listing, read_text
+from tfguard.installed.distributions import Distribution, read_text
+from tfguard.installed.names import listing
 
 # What an import runs or loads; everything else may be left out of an image to save space, and often is.
 _RUN = (".py", ".so", ".pyd", ".dll", ".dylib")

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from tfguard.installed.distributions import listing
+from tfguard.installed.names import importable, listing
 from tfguard.installed.python import Python
 
-# A folder with more names than this is not somebody's project.
-_NAMES_LOOKED_AT = 50_000
 # What lies at the top of TensorFlow's source and in no wheel of it (tensorflow/tensorflow on GitHub).
 _OF_A_SOURCE_TREE = ("BUILD", "tensorflow.bzl")
-# Modules that `import tensorflow` takes from other distributions.
-WANTED_BY_TENSORFLOW = frozenset(
-    """absl astunparse flatbuffers gast google grpc h5py keras ml_dtypes namex numpy opt_einsum optree packaging pasta
-    requests rich six tensorflow termcolor typing_extensions wrapt""".split()
-)
 
 
 class Shadow(NamedTuple):
@@ -42,15 +34,6 @@ def directories_before(python: Python, library: str) -> tuple[str, ...]:
     return tuple(before)
 
 
-def candidates(directory: str, wanted: frozenset[str], suffixes: Iterable[str]) -> list[str]:
-    """The names in a directory that `import` of one of the wanted modules could take: one listing, no file touched."""
-    names = listing(directory)
-    if len(names) > _NAMES_LOOKED_AT:
-        return []
-    endings = (".py", ".pyc", *suffixes)
-    return [one for one in names if one.partition(".")[0] in wanted and (one in wanted or one.endswith(endings))]
-
-
 def find_shadows(python: Python, modules: dict[str, str], standard: frozenset[str]) -> tuple[Shadow, ...]:
     """What stands before the modules of the standard library, and before others in the directory given for each.
 
@@ -60,11 +43,11 @@ def find_shadows(python: Python, modules: dict[str, str], standard: frozenset[st
     found: list[Shadow] = []
     standard -= python.builtins
     for directory in directories_before(python, python.library):
-        for name in candidates(directory, standard, python.suffixes):
+        for name in importable(listing(directory), standard, python.suffixes):
             found += _shadow(python, directory, name, standard=True)
     for module, home in modules.items():
         for directory in directories_before(python, home):
-            for name in candidates(directory, frozenset((module,)), python.suffixes):
+            for name in importable(listing(directory), frozenset((module,)), python.suffixes):
                 found += _shadow(python, directory, name, standard=False)
     return tuple(dict.fromkeys(found))
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 
 from tfguard.host import Host
+from tfguard.imports import imported_at_once
 from tfguard.installation import Native, Package
 from tfguard.installed import known, shadows
-from tfguard.installed.distributions import (
-    Distribution,
-    by_name,
-    canonical,
-    distributions_on,
-    listing,
-    read_text,
-    requires,
-)
+from tfguard.installed.distributions import Distribution, by_name, distributions_on, read_text, requires
 from tfguard.installed.elsewhere import Interpreter, OtherPython, interpreters, pythons_with
-from tfguard.installed.families import ADD_ONS, family_of, module_of
+from tfguard.installed.families import ADD_ONS, WANTED_BY_TENSORFLOW, family_of, module_of
 from tfguard.installed.known import Wheels
+from tfguard.installed.names import canonical, listing
 from tfguard.installed.python import Python
 from tfguard.installed.record import Progress, Standing, claims, hash_all, rows_of, sha256_of, stand
 from tfguard.installed.requirements import Unmet, find_unmet
@@ -40,7 +35,8 @@ class Installed:
     several `whose` is the one whose files those are, None where they are mixed. `incomplete` are the distributions
     that the import needs and that do not lie there as installed. `unowned` are native files in the package that no
     distribution brought, `half_removed` folders that pip left behind. `vital` are the distributions without which the
-    import was seen to die. `hidden` are pairs of a distribution in use and
+    import was seen to die, `unimportable` modules that the package's `__init__` is certain to import and that have no
+    file. `hidden` are pairs of a distribution in use and
     one of the same name in this environment that it hides. `deep` says that every byte was looked at.
 
     For a package that is not there: the `others` that have it, the newest release with a wheel that `fits`, those
@@ -68,6 +64,7 @@ class Installed:
     newest_elsewhere: Wheels | None = None
     interpreters: tuple[Interpreter, ...] = ()
     vital: frozenset[str] = frozenset()
+    unimportable: tuple[str, ...] = ()
     deep: bool = False
 
     @property
@@ -120,8 +117,20 @@ def survey(
         unmet=find_unmet(roots, here, deaths, python) if roots else (),
         vital=frozenset(one.beside for one in deaths if one.missing and one.among(here) is not None),
         addons=_addons(here, name),
+        unimportable=_unimportable(package) if any(one.missing_count for one in owners) else (),
         deep=deep,
     )
+
+
+def _unimportable(package: Package) -> tuple[str, ...]:
+    """A folder counts as a module too: without an `__init__` it is a namespace package."""
+    found = []
+    for module in sorted(imported_at_once(package)):
+        stems = [os.path.join(one, *module.split(".")[1:]) for one in package.locations]
+        endings = ("", ".py", ".pyc", *EXTENSION_SUFFIXES)
+        if not any(os.path.exists(stem + ending) for stem in stems for ending in endings):
+            found.append(module)
+    return tuple(found)
 
 
 def _absent(name: str, host: Host, python: Python) -> Installed:
@@ -257,7 +266,7 @@ def _hidden(
 
 def _shadows(name: str, package: Package, python: Python, here: dict[str, Distribution]) -> tuple[Shadow, ...]:
     modules: dict[str, str] = {}
-    for top in shadows.WANTED_BY_TENSORFLOW if name == "tensorflow" else (name,):
+    for top in WANTED_BY_TENSORFLOW if name == "tensorflow" else (name,):
         brought = next((here[one] for one in family_of(top) if one in here), None)
         if brought is not None:
             modules[top] = brought.site

@@ -250,10 +250,13 @@ def partial_install(case: Case) -> Verdict | None:
     rows += [("missing" if not i else "", one) for i, one in enumerate(first.missing[:_SHOWN])]
     if first.missing_count > _SHOWN:
         rows.append(("", f"and {first.missing_count - _SHOWN} more"))
+    if installed.unimportable:
+        rows.append(("the import says", f"No module named {installed.unimportable[0]!r}"))
     if installed.is_namespace and installed.owners:
         rows.append(("the import", f"succeeds, and gives a module {installed.name} with nothing in it"))
+    count = f"{first.missing_count} of {first.files} files"
     return Verdict(
-        message=f"{first.missing_count} of {first.files} files of {first.distribution} are missing",
+        message=f"{count} of {first.distribution} {_is(first.missing_count)} missing",
         path=os.path.join(first.distribution.site, first.missing[0]),
         evidence=tuple(rows),
         remedies=(again(case, tuple(one.distribution for one in broken), "its files are put back"),),
@@ -285,9 +288,8 @@ def changed_files(case: Case) -> Verdict | None:
     if first.changed_count > _SHOWN:
         rows.append(("", f"and {first.changed_count - _SHOWN} more"))
     files = "1 file" if first.changed_count == 1 else f"{first.changed_count} files"
-    verb = "is" if first.changed_count == 1 else "are"
     return Verdict(
-        message=f"{files} of {first.distribution} {verb} not as installed: another {how}",
+        message=f"{files} of {first.distribution} {_is(first.changed_count)} not as installed: another {how}",
         path=os.path.join(first.distribution.site, first.changed[0]),
         evidence=tuple(rows),
         remedies=(again(case, tuple(one.distribution for one in broken), "its own files are put back"),),
@@ -386,7 +388,7 @@ def _gone(case: Case, standing: Standing) -> bool:
     assert installed is not None
     tops = [one.partition("/")[0] for one in standing.missing if one.count("/") == 1 and one.endswith("/__init__.py")]
     if any(one.distribution == standing.distribution for one in installed.owners):
-        return installed.name in tops
+        return installed.name in tops or bool(installed.unimportable)
     return standing.distribution.name in installed.vital and bool(tops)
 
 
@@ -395,6 +397,10 @@ def _state(missing: int, changed: int, files: int) -> str:
         return f"all {files} files are there"
     parts = [f"{missing} of {files} files missing"] if missing else [f"{files} files there"]
     return ", ".join(parts + ([f"{changed} changed"] if changed else []))
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _dotted(numbers: tuple[int, ...]) -> str:
