@@ -9,10 +9,25 @@ TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),te
 TENSORFLOW_RELEASE := 2.21.0
 
 # older releases for the slow tests: the full version, and the newest Python 3.x it has wheels for
+FULL_2.20 := 2.20.0
+FULL_2.19 := 2.19.1
 FULL_2.18 := 2.18.1
+FULL_2.17 := 2.17.1
+FULL_2.16 := 2.16.2
 FULL_2.15 := 2.15.1
+FULL_2.14 := 2.14.1
+FULL_2.13 := 2.13.1
+FULL_2.12 := 2.12.1
+NEWEST_2.20 := 13
+NEWEST_2.19 := 12
 NEWEST_2.18 := 12
+NEWEST_2.17 := 12
+NEWEST_2.16 := 12
 NEWEST_2.15 := 11
+NEWEST_2.14 := 11
+NEWEST_2.13 := 11
+NEWEST_2.12 := 11
+RELEASES := 2.20 2.19 2.18 2.17 2.16 2.15 2.14 2.13 2.12
 
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -32,7 +47,7 @@ INPUTS := pyproject.toml Makefile
 .PHONY: help venv demo test lint types test-slow lab bench survey peers docs clean tensorflow-2.18 tensorflow-2.15 mac-oracle
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(TEST_READY)  ## the environment in .venv: tfguard, TensorFlow and the test tools
 
@@ -57,6 +72,11 @@ test-slow: $(TEST_READY) tensorflow-2.18 tensorflow-2.15  ## the slow tests, wit
 lab: $(TEST_READY)  ## random forests of libraries in other worlds (Debian 11 to unstable), as root; builds what is missing
 	$(PY) -m tests.oracle.lab $(LAB_ARGS)
 
+test-releases: $(TEST_READY) $(RELEASES:%=tensorflow-%)  ## what is installed, with TensorFlow 2.12 to 2.20 (10 GB)
+	@for release in $(RELEASES); do if [ -e .venv-$$release/.ready ]; then \
+	  export "TFGUARD_TEST_TF_$$(echo $$release | tr . _)=$(CURDIR)/.venv-$$release/bin/python"; fi; done; \
+	$(PY) -m pytest -m slow tests/installation/test_releases.py $(PYTEST_ARGS)
+
 bench: $(BENCH_READY)  ## tfguard beside ldd, libtree, lddtree, auditwheel, LIEF
 	@$(PY) benchmarks/run.py $(BENCH_ARGS)
 
@@ -73,7 +93,7 @@ docs: $(DEMO_READY)  ## write the generated pages anew
 	@$(PY) docs/generate.py
 
 clean:  ## remove all that was made here: environments, caches, built files
-	rm -rf .venv .venv-2.18 .venv-2.15 demo/build build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(RELEASES:%=.venv-%) demo/build build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make_venv,PYTHON,DIRECTORY)
@@ -111,7 +131,7 @@ find_python = $(shell for python in "$(PYTHON)" python3.12 python3.11 python3.10
   if "$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $1))' 2>/dev/null; \
   then echo "$$python"; break; fi; done)
 
-tensorflow-2.18 tensorflow-2.15: tensorflow-%:
+$(RELEASES:%=tensorflow-%): tensorflow-%:
 	@python="$(call find_python,$(NEWEST_$*))"; \
 	if [ -n "$$python" ]; then \
 	  $(MAKE) --no-print-directory .venv-$*/.ready OLD_PYTHON="$$python"; \

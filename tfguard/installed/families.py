@@ -28,9 +28,10 @@ WANTED_BY_TENSORFLOW = frozenset(
     """absl astunparse flatbuffers gast google grpc h5py keras ml_dtypes namex numpy opt_einsum optree packaging pasta
     requests rich six tensorflow termcolor typing_extensions wrapt""".split()
 )
-# Packages with native ops, each built for one release of TensorFlow.
+# Packages with native ops, each built for one release of TensorFlow. tensorflow-io-gcs-filesystem is none of them:
+# TensorFlow itself requires it, of any release, and does without where it does not load.
 ADD_ONS = (
-    "tensorflow-text", "tensorflow-io", "tensorflow-io-gcs-filesystem", "tensorflow-addons", "tensorflow-quantum",
+    "tensorflow-text", "tensorflow-io", "tensorflow-addons", "tensorflow-quantum",
     "tensorflow-decision-forests", "tensorflow-compression", "tensorflow-recommenders-addons", "struct2tensor",
     "deepmd-kit", "horovod", "tensorflow-metal", "tensorflow-directml-plugin",
 )  # fmt: skip
