@@ -31,10 +31,10 @@ _RELOCATIONS = {
 }
 # The alignment of the thread's own control block, which is that of the whole area, in bytes.
 _AREA_ALIGNMENT = {EM_X86_64: 64, EM_AARCH64: 16, EM_386: 64}
+# Size and alignment of struct rseq as kernels up to 6.18 have it (AT_RSEQ_ALIGN), in bytes.
+_RSEQ_SIZE = 32
 # Where the variables stand behind the thread pointer, a head of this many bytes comes before them.
 _HEAD_SIZE = 16
-# From glibc 2.41 on the area shared with the kernel (rseq) comes behind the blocks of start-up: its size and alignment.
-_RSEQ_AREA = 32
 
 
 class StaticTls:
@@ -56,7 +56,7 @@ class StaticTls:
         self.used = _HEAD_SIZE if self.grows_upwards else 0
         self._place_startup(blocks)
         if host.version >= (2, 41):
-            self.used = -(-(self.used + _RSEQ_AREA) // _RSEQ_AREA) * _RSEQ_AREA
+            self._place_rseq()
         self.size = -(-(self.used + (self.surplus or 0)) // self.alignment) * self.alignment
         self.doubt = 0
         startup_links = [link for one, link in zip(host.loaded, process.links, strict=False) if one.startup]
@@ -75,6 +75,11 @@ class StaticTls:
             if end - block.memsz - self.used > gap_end - gap_start:
                 gap_start, gap_end = self.used, end - block.memsz
             self.used = end
+
+    def _place_rseq(self) -> None:
+        """The thread's area of restartable sequences, which lies behind the start-up objects' blocks since 2.41."""
+        self.alignment = max(self.alignment, _RSEQ_SIZE)
+        self.used = -(-self.used // _RSEQ_SIZE) * _RSEQ_SIZE + _RSEQ_SIZE
 
     def _end_of(self, block: Segment, used: int) -> int:
         """How much is in use when the block is placed behind `used` bytes."""
