@@ -53,7 +53,7 @@ def _other_python(environment: Environment) -> None:
     other = f"3.{sys.version_info[1] + 1}"
     shutil.rmtree(environment.site / "numpy")
     (metadata,) = environment.site.glob("numpy-*.dist-info")
-    version = metadata.name.split("-")[1].removesuffix(".dist-info")
+    version = metadata.name.removesuffix(".dist-info").partition("-")[2]
     shutil.rmtree(metadata)
     where = ("--target", str(environment.site), "--python-version", other, "--only-binary=:all:", "--no-deps")
     environment.pip("install", *where, f"numpy=={version}")

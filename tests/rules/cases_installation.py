@@ -160,6 +160,14 @@ def _beside(release: str, requirement: str, *have: str, name: str = "tensorflow"
     return lay_it_out
 
 
+def _undeclared(scene: Scene) -> Question:
+    """An ml_dtypes built for NumPy 1, whose metadata could not know of NumPy 2."""
+    lay_out(_site(scene), "tensorflow", _RELEASE, _FILES, requires=("ml_dtypes>=0.5.1", "numpy>=1.26"))
+    lay_out(_site(scene), "ml-dtypes", "0.3.2", {"ml_dtypes/__init__.py": ""}, requires=("numpy>1.20",))
+    lay_out(_site(scene), "numpy", "2.4.6", {"numpy/__init__.py": ""})
+    return _ask(scene)
+
+
 def _addon(scene: Scene) -> Question:
     lay_out(_site(scene), "tensorflow", _RELEASE, _FILES)
     requires = ("tensorflow<2.19,>=2.18.0", 'tensorflow-cpu<2.19,>=2.18.0; extra == "tensorflow-cpu"')
@@ -200,6 +208,7 @@ CASES: tuple[RuleCase, ...] = (
     RuleCase("TFG409", _user_site, warning=True),
     RuleCase("TFG410", _beside("2.15.1", "numpy<2.0.0,>=1.23.5", "numpy==2.0.2")),
     RuleCase("TFG410-untried", _beside(_RELEASE, "numpy<3,>=2.5", "numpy==2.4.6"), warning=True),
+    RuleCase("TFG410-undeclared", _undeclared),
     RuleCase("TFG411", _beside("2.21.0", "protobuf<8.0.0,>=6.31.1", "protobuf==4.25.8", name="tensorflow-cpu")),
     RuleCase("TFG412", _beside(_RELEASE, "keras>=3.12.0", "keras==2.15.0"), warning=True),
     RuleCase("TFG413", _beside(_RELEASE, "h5py<3.15.0,>=3.11.0", "h5py==3.10.0"), warning=True),

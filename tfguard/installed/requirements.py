@@ -23,7 +23,8 @@ class Unmet(NamedTuple):
     """A requirement that does not hold: who requires what, and what there is in its place, None where nothing is.
 
     `wanted` is what pip is asked for to meet it together with all others that ask for the same distribution. `says`
-    is what the import was seen to die of, None where that is not known: then it may go well all the same.
+    is what the import was seen to die of, None where that is not known: then it may go well all the same. `declared` is
+    False where no metadata says so, and only the deaths of imports do.
     """
 
     requirer: Distribution
@@ -32,6 +33,7 @@ class Unmet(NamedTuple):
     have: Distribution | None
     wanted: str
     says: str | None
+    declared: bool = True
 
 
 def find_unmet(
@@ -83,7 +85,7 @@ def _undeclared(
         bound = f"{one.beside}<{_dotted(one.lowest)}" if one.lowest else f"{one.beside}>={_dotted(one.under)}"
         # Where the older one is itself out of bounds, that is what has to be mended.
         wanted = next((other.wanted for other in unmet if other.name == one.distribution), bound)
-        yield Unmet(requirer, bound, one.beside, have, wanted, one.says)
+        yield Unmet(requirer, bound, one.beside, have, wanted, one.says, declared=False)
 
 
 def deadly(deaths: tuple[Death, ...], requirer: Distribution, name: str, have: Distribution | None) -> str | None:

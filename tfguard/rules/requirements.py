@@ -124,22 +124,27 @@ def _verdict(case: Case, unmet: list[Unmet], verb: str) -> Verdict | None:
         return None
     ordered = sorted(unmet, key=lambda one: one.says is None)
     first = ordered[0]
-    rows = [
-        (str(one.requirer), f"requires {one.requirement}, {one.have.version if one.have else 'nothing'} is installed")
-        for one in ordered[:_SHOWN]
-    ]
+    rows = [(str(one.requirer), f"{_needs(one)}, {_have(one)} is installed") for one in ordered[:_SHOWN]]
     if first.says is not None:
         rows.append(("the import says", first.says))
     wanted = " ".join(dict.fromkeys(shlex.quote(one.wanted) for one in ordered))
     have = str(first.have) if first.have is not None else first.name
     message = f"{have} {verb} {first.requirer}" if first.have else f"{have} {verb}, {first.requirer} requires it"
     return Verdict(
-        message=f"{message}: it requires {first.requirement}" if first.have else message,
+        message=f"{message}, which {_needs(first)}" if first.have else message,
         path=first.have.metadata if first.have is not None else first.requirer.metadata,
         evidence=tuple(rows),
         remedies=(Remedy("Install what is required.", f"{pip(case)} install {wanted}"),),
         severity="error" if first.says is not None else "warning",
     )
+
+
+def _needs(unmet: Unmet) -> str:
+    return f"requires {unmet.requirement}" if unmet.declared else f"was built for {unmet.requirement}"
+
+
+def _have(unmet: Unmet) -> str:
+    return unmet.have.version if unmet.have is not None else "nothing"
 
 
 RULES = (
