@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("macho_image",),
     ("mangling.*", "plain"),
     ("binary.*", "root", "loader_file", "loader_family"),
-    ("mac", "host", "sys_path", "installation", "imports", "gpu_stack", "mac_packages", "named_host"),
+    ("mac", "foreign", "host", "sys_path", "installation", "imports", "gpu_stack", "mac_packages", "named_host"),
     ("processor", "limits"),
     ("live_host", "live_mac", "installed.*"),
     ("loader.*",),

@@ -287,7 +287,7 @@ def _require_package(name: str, host: Host | None) -> None:
     from tfguard.installation import find_package
 
     _require_name(name)
-    if host is not None and host.interpreter is None:
+    if host is not None and host.python is None:
         raise _UsageError("; ".join(host.skipped) or f"{host.executable} is no Python that is known")
     if find_package(name, host) is None:
         which = f"this Python ({sys.executable})" if host is None else f"{host.executable}"

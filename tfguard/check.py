@@ -53,7 +53,7 @@ def check_import(
     """
     try:
         host = host if host is not None else this_host()
-        python = python or host.interpreter
+        python = python or host.python
         return _check_import(name, host, python, ignore, symbols=symbols, gpu=gpu, deep=deep, progress=progress)
     except Exception as error:  # fail open
         return report_of(name, host or Host(), "import", findings=tripped(name, error), ignore=ignore)
@@ -312,7 +312,7 @@ def _hangs_on_others(failure: Failure | None) -> bool:
 
 
 def _is_imported(native: Native, host: Host) -> bool:
-    return host.interpreter is None and bool(native.module) and native.module in sys.modules
+    return host.python is None and bool(native.module) and native.module in sys.modules
 
 
 def _is_unusual(traces: tuple[Trace, ...], host: Host, package: Package) -> bool:
@@ -333,7 +333,7 @@ def _is_unusual(traces: tuple[Trace, ...], host: Host, package: Package) -> bool
 
 
 def _prefixes(host: Host) -> tuple[str, str]:
-    python = host.interpreter
+    python = host.python
     return (sys.prefix, sys.base_prefix) if python is None else (python.prefix, python.base_prefix)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tfguard.binary.program import loader_of
+from tfguard.foreign import Foreign
 from tfguard.foreign_python import find_python, interpreter_at
 from tfguard.host import Host, LoadedImage, Processor
 from tfguard.image import EM_386, EM_AARCH64, EM_X86_64, Image
@@ -48,7 +49,8 @@ def host_of_root(
     skipped = list(host.skipped)
     platform = f"{_PLATFORMS.get(host.machine, 'unknown')}-linux-{'musl' if host.loader == 'musl' else 'gnu'}"
     interpreter = interpreter_at(path, root, given, skipped, platform=platform, bits=host.elf_class, cwd=host.cwd)
-    return replace(host, interpreter=interpreter, skipped=tuple(skipped))
+    assert host.foreign is not None
+    return replace(host, foreign=host.foreign._replace(python=interpreter), skipped=tuple(skipped))
 
 
 def host_of_program(
@@ -59,7 +61,7 @@ def host_of_program(
     Raises OSError where the program cannot be read and ValueError where it is none that Linux could start.
     """
     host, image = _before_start(program, root, environment or {}, cwd)
-    if not knows(host):
+    if not knows(host) or host.foreign is None:
         return host
     with start(host) as process:
         trace = process.start_program(program)
@@ -67,14 +69,14 @@ def host_of_program(
     loaded += [
         LoadedImage(one.path, one.image, startup=True) for one in trace.images[1:] if isinstance(one.image, Image)
     ]
-    own = host.look_at(host.loader_path).content
-    loaded.append(LoadedImage(host.loader_path, own if isinstance(own, Image) else None, startup=True))
-    return replace(host, loaded=tuple(loaded), start=trace)
+    own = host.look_at(host.foreign.loader).content
+    loaded.append(LoadedImage(host.foreign.loader, own if isinstance(own, Image) else None, startup=True))
+    return replace(host, loaded=tuple(loaded), foreign=host.foreign._replace(start=trace))
 
 
 def _before_start(program: str, root: Root, environment: Mapping[str, str], cwd: str) -> tuple[Host, Image]:
     skipped: list[str] = []
-    base = Host(root=root, cwd=cwd, executable=program, environment=environment)
+    base = Host(foreign=Foreign(root), cwd=cwd, executable=program, environment=environment)
     head = base.look_at(program)
     if head.errno or head.read_errno:
         number = head.errno or head.read_errno
@@ -95,7 +97,7 @@ def _before_start(program: str, root: Root, environment: Mapping[str, str], cwd:
     host = replace(
         base,
         loader=family.family or "unknown",
-        loader_path=loader_path or "",
+        foreign=Foreign(root, loader_path or ""),
         version=_version(family, root, skipped),
         features=family.features,
         elf_class=image.elf_class,

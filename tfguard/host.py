@@ -16,6 +16,7 @@ from tfguard.image import EM_X86_64, PF_X, PT_GNU_STACK, Head, Image
 from tfguard.root import HERE, Root
 
 if TYPE_CHECKING:
+    from tfguard.foreign import Foreign
     from tfguard.installed.python import Python
     from tfguard.loader.trace import Trace
 
@@ -67,7 +68,6 @@ class Limits(NamedTuple):
 class Host:
     """Everything outside the file that decides a load (ld-so.md §2).
 
-    `loader_path` is where the program says that its loader is, "" where that was not looked for.
     `environment` holds the loader's variables as they were at process start, `late_library_path` the
     LD_LIBRARY_PATH that `os.environ` shows now. `page_size` is in bytes, `isa_level` 1 to 4 on x86-64, else 0.
     `legacy_hwcaps` are the processor features that name directories up to glibc 2.36, lowest bit first (G-82).
@@ -75,9 +75,8 @@ class Host:
     `refuses_write_execute` says that the kernel denies it memory that is writable and executable (prctl, G-41).
     `devices_root` is the folder whose proc, sys and dev tell of GPUs and of a container.
     `sees_global_symbol` asks the living process whether a name is in its global scope; None for a host that is
-    not this process. `root` is what "/" is for it, `interpreter` the Python that it runs, None for the one that runs
-    this. `start` is the start of its program where that is played, not seen. `skipped` says in words what could not
-    be found out. Where `loader` is "dyld", `mac` holds what that one knows, and the fields above are its own only as
+    not this process. `foreign` is None for a process that runs. `skipped` says in words what could not be found out.
+    Where `loader` is "dyld", `mac` holds what that one knows, and the fields above are its own only as
     far as their names fit.
     """
 
@@ -88,7 +87,6 @@ class Host:
     little_endian: bool = True
     machine: int = EM_X86_64
     page_size: int = 4096
-    loader_path: str = ""
     executable: str = sys.executable
     loaded: tuple[LoadedImage, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -107,15 +105,13 @@ class Host:
     limits: Limits = field(default_factory=Limits)
     devices_root: str = "/"
     sees_global_symbol: Callable[[bytes], bool] | None = None
-    root: Root = HERE
-    interpreter: Python | None = None
-    start: Trace | None = None
+    foreign: Foreign | None = None
     skipped: tuple[str, ...] = ()
     mac: Mac | None = None
 
     def look_at(self, path: str) -> Head:
         """What opening a path gives, as this process spells it."""
-        if self.root is HERE:
+        if self.foreign is None:
             return look_at(path)
         try:
             head = look_at(self.outside(path))
@@ -127,6 +123,21 @@ class Host:
             # of the file system that the tree lies on here, which says nothing of where it will lie
             head = head._replace(content=head.content._replace(noexec=False))
         return head
+
+    @property
+    def root(self) -> Root:
+        """What "/" is for the process."""
+        return HERE if self.foreign is None else self.foreign.root
+
+    @property
+    def python(self) -> Python | None:
+        """The Python of a process that does not run; None for one that does, and where none is known."""
+        return None if self.foreign is None else self.foreign.python
+
+    @property
+    def start(self) -> Trace | None:
+        """The start of its program where that is played, not seen."""
+        return None if self.foreign is None else self.foreign.start
 
     @staticmethod
     def from_root(

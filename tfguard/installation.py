@@ -79,8 +79,8 @@ def find_package(name: str, host: Host | None = None) -> Package | None:
 
     Only top-level names: a dotted name would make Python import the parents to find it.
     """
-    if host is not None and host.interpreter is not None:
-        return _found_elsewhere(name, host.interpreter, host.root)
+    if host is not None and host.python is not None:
+        return _found_elsewhere(name, host.python, host.root)
     spec = PathFinder.find_spec(name)
     if spec is None:
         spec = _from_other_finders(name)

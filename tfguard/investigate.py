@@ -50,7 +50,7 @@ def investigate(
     elif is_op and trace.images:
         facts["needs_framework"] = _binds_to(process, trace, _framework(process))
     system, installer = _system(process.host.root)
-    python = process.host.interpreter or this_python()
+    python = process.host.python or this_python()
     version = package.version if package is not None else None
     return Case(
         target=trace.target,

@@ -296,7 +296,7 @@ def _host_dict(host: Host) -> dict[str, object]:
         "limits": {"address_space": host.limits.address_space, "selinux": host.limits.selinux},
         "executable": host.executable,
         "root": host.root.directory,
-        "sys_path": None if host.interpreter is None else list(host.interpreter.path),
+        "sys_path": None if host.python is None else list(host.python.path),
         "environment": dict(sorted(host.environment.items())),
         "late_library_path": host.late_library_path,
         "secure": host.secure,

@@ -49,7 +49,7 @@ def elsewhere(failure: Failure, process: Process) -> tuple[Elsewhere, ...]:
 
 def _candidates(name: str, stem: str, requirer: str | None, process: Process) -> list[str]:
     host, root = process.host, process.host.root
-    python = host.interpreter or this_python()
+    python = host.python or this_python()
     sites = [path for path in python.path if path.endswith(("site-packages", "dist-packages"))]
     folders = [
         os.path.dirname(requirer or ""),

@@ -46,7 +46,7 @@ def _says(python: str) -> list[object]:
 
 
 def _told(python: str) -> list[object]:
-    one = Host.from_root("/", python, environment={"PYTHONNOUSERSITE": "1"}).interpreter
+    one = Host.from_root("/", python, environment={"PYTHONNOUSERSITE": "1"}).python
     assert one is not None
     return [list(one.path), list(one.suffixes), one.prefix, one.base_prefix, list(one.version[:2])]
 

@@ -227,10 +227,10 @@ class _Load:
         program.names.clear()  # the loader records no path for it: what needs it by path maps it again
         process.main = program
         process.add(program)
-        if host.loader_path:
-            loader = host.look_at(host.loader_path).content
-            own = LinkMap(host.loader_path, loader if isinstance(loader, Image) else None)
-            own.names.add(own.soname or host.loader_path)
+        if host.foreign is not None and host.foreign.loader:
+            loader = host.look_at(host.foreign.loader).content
+            own = LinkMap(host.foreign.loader, loader if isinstance(loader, Image) else None)
+            own.names.add(own.soname or own.path)
             own.new = False
             own.is_global = True
             process.add(own)

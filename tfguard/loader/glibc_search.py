@@ -29,7 +29,6 @@ from tfguard.loader.trace import (
     WRONG_MACHINE,
     Attempt,
 )
-from tfguard.root import HERE
 
 # ld.so.cache flags of the ABI: ld-so.md G-103.
 _CACHE_FLAGS = {EM_X86_64: 0x303, EM_AARCH64: 0xA03, EM_386: 3}
@@ -255,7 +254,7 @@ class Directories:
 
     def _exists(self, directory: str) -> bool:
         try:
-            place = directory if self._host.root is HERE else self._host.outside(directory)
+            place = directory if self._host.foreign is None else self._host.outside(directory)
             return stat.S_ISDIR(os.stat(place).st_mode)
         except (OSError, ValueError):
             return False
@@ -269,6 +268,7 @@ def search(query: Query, directories: Directories) -> Found:
     """Try every place for a bare name, in order, until one is taken or a bad file ends the search (G-65)."""
     attempts: list[Attempt] = []
     other_class = False
+    below = query.host.hwcap_subdirectories
     for step in STEPS:
         name = step.__name__
         for place in step(query):
@@ -276,7 +276,7 @@ def search(query: Query, directories: Directories) -> Found:
                 if place.is_path:
                     candidates: tuple[str, ...] = (entry,)
                 else:
-                    existing = directories.subdirectories(entry, query.host.hwcap_subdirectories)
+                    existing = directories.subdirectories(entry, below)
                     if existing is None:
                         attempts.append(Attempt(name, entry, NO_DIRECTORY))
                         continue
