@@ -44,7 +44,7 @@ INPUTS := pyproject.toml Makefile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types test-slow lab bench survey peers docs clean tensorflow-2.18 tensorflow-2.15 mac-oracle
+.PHONY: help venv demo test lint types test-slow test-gpu lab bench survey peers docs clean tensorflow-2.18 tensorflow-2.15 mac-oracle
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,10 @@ test-slow: $(TEST_READY) tensorflow-2.18 tensorflow-2.15  ## the slow tests, wit
 	@if [ -e .venv-2.18/.ready ]; then export TFGUARD_TEST_TF_2_18="$(CURDIR)/.venv-2.18/bin/python"; fi; \
 	if [ -e .venv-2.15/.ready ]; then export TFGUARD_TEST_TF_2_15="$(CURDIR)/.venv-2.15/bin/python"; fi; \
 	$(PY) -m pytest -m slow $(PYTEST_ARGS)
+
+test-gpu: $(TEST_READY) .venv-gpu/.ready  ## what is said of GPUs, beside TensorFlow's build for them (4 GB; no GPU needed)
+	@TFGUARD_TEST_TF_GPU="$(CURDIR)/.venv-gpu/bin/python" \
+	$(PY) -m pytest -m slow tests/slow/test_gpu_stack.py $(PYTEST_ARGS)
 
 lab: $(TEST_READY)  ## random forests of libraries in other worlds (Debian 11 to unstable), as root; builds what is missing
 	$(PY) -m tests.oracle.lab $(LAB_ARGS)
@@ -93,7 +97,7 @@ docs: $(DEMO_READY)  ## write the generated pages anew
 	@$(PY) docs/generate.py
 
 clean:  ## remove all that was made here: environments, caches, built files
-	rm -rf .venv $(RELEASES:%=.venv-%) demo/build build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(RELEASES:%=.venv-%) .venv-gpu demo/build build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make_venv,PYTHON,DIRECTORY)
@@ -138,6 +142,12 @@ $(RELEASES:%=tensorflow-%): tensorflow-%:
 	else \
 	  echo "SKIPPED: tests with TensorFlow $*, it needs Python 3.10 to 3.$(NEWEST_$*) and there is none here"; \
 	fi
+
+.venv-gpu/.ready: $(INPUTS)
+	@echo "setting up .venv-gpu (TensorFlow $(TENSORFLOW_RELEASE) and NVIDIA's packages, 4 GB)"
+	@$(call make_venv,$(PYTHON),.venv-gpu)
+	@.venv-gpu/bin/python -m pip install $(PIP_FLAGS) -e . "tensorflow[and-cuda]==$(TENSORFLOW_RELEASE)"
+	@touch $@
 
 .venv-%/.ready: $(INPUTS)
 	@echo "setting up .venv-$* (TensorFlow $(FULL_$*))"
