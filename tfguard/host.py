@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tfguard.foreign import Foreign
     from tfguard.installed.python import Python
     from tfguard.loader.trace import Trace
-
-if TYPE_CHECKING:
     from tfguard.mac import Mac
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfguard.image import Image, VersionNeed
-from tfguard.macho_image import MachoImage
 
 if TYPE_CHECKING:
     from tfguard.binary.symbols import Reference
+    from tfguard.macho_image import MachoImage
 
 # Outcomes of an attempt. The first five let the search go on, the next two end it, the last begins no search at all.
 ABSENT = "no such file"
