@@ -13,10 +13,11 @@ import pytest
 
 import tfguard
 from tests.loader.scene import Scene
-from tests.rules.cases_gpu import Machine, lay_out_machine
+from tests.rules.cases_gpu import CASES, Machine, lay_out_machine
+from tests.rules.stage import put
 from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
-from tests.support.packages import run
+from tests.support.packages import ROOT, run
 from tests.support.wheels import member_of_wheel
 from tfguard.gpu_stack import Build, look_at_machine, read_build
 from tfguard.installation import Package, find_package
@@ -177,6 +178,40 @@ def test_real_library_of_nvidia(tmp_path: Path, compiler: Compiler) -> None:
     assert dict(missing.evidence)["found"] == "1 of the 7 libraries that it opens"
     taken = next(one for trace in report.traces if trace.target == "libcudart.so.12" for one in trace.images)
     assert Path(taken.path).resolve() == place.resolve()
+
+
+SCRIPT = """
+from dataclasses import replace
+import tfguard
+from tfguard.live_host import this_host
+report = tfguard.check_import(host=replace(this_host(), devices_root=MACHINE), gpu=True)
+print(*(one.code for one in report.findings))
+"""
+
+
+@on_this_machine
+@pytest.mark.parametrize("code", ["TFG651", "TFG652", "TFG654", "TFG657", "TFG659"])
+def test_remedy_pasted(tmp_path: Path, compiler: Compiler, code: str) -> None:
+    """Each command of these rules, pasted where Python was started with the finding: it is gone."""
+    case = next(one for one in CASES if one.id == code)
+    question = case.lay_out(Scene(root=tmp_path, compiler=compiler))
+    answer = put(question, tmp_path)
+    assert answer.finding is not None
+    (tmp_path / "your_script.py").write_text(SCRIPT.replace("MACHINE", repr(question.host["devices_root"])))
+    path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": f"{question.path[0]}:{ROOT}"}
+
+    for remedy in answer.finding.remedies:
+        assert remedy.command is not None
+        done = subprocess.run(
+            ["sh", "-c", remedy.command],
+            cwd=tmp_path,
+            env={**question.environment, **path},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert answer.codes == (code,)
+        assert code not in done.stdout.split(), remedy.command
 
 
 def test_another_package() -> None:

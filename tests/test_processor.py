@@ -151,6 +151,30 @@ def test_tensorflow_with_little_address_space(kibibytes: int, severity: str | No
         assert findings[0][3] in real.stderr
 
 
+@pytest.mark.tensorflow
+def test_limit_raised_as_told(tmp_path: Path) -> None:
+    """The remedy of TFG604, pasted where the limit was met (it is a soft one): the import works."""
+    code = """
+import json, tfguard
+findings = tfguard.check_import(symbols=False).findings
+print(json.dumps([remedy.command for finding in findings for remedy in finding.remedies]))
+"""
+    (tmp_path / "your_script.py").write_text("import tensorflow")
+
+    commands = _said(_run(code, "sh", "-c", 'ulimit -S -v 500000; exec "$@"', "sh"))
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -S -v 500000; {commands[0]}"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert commands[0].startswith("ulimit -v ")
+    assert done.returncode == 0, done.stderr
+
+
 @as_root
 @pytest.mark.parametrize(
     ("enforce", "booleans", "expected"),
@@ -176,7 +200,7 @@ def test_selinux(enforce: str, booleans: dict[str, str], expected: list[object],
 
 @as_root
 @needs("gcc")
-def test_temporary_folder_without_execution(compiler: Compiler) -> None:
+def test_temporary_folder_without_execution(compiler: Compiler, tmp_path: Path) -> None:
     """A library that was unpacked to /tmp, mounted noexec: the remedy is another folder for temporary files."""
     built = compiler.build("int answer(void) { return 42; }", "-shared", "-fPIC", "-nostdlib")
     fill = "mount -t tmpfs -o noexec none /tmp && cat > /tmp/op.so <&3"
@@ -192,7 +216,13 @@ except OSError as error:
 
     found = _said(_run(code, "unshare", "-m", "sh", "-c", mount, "sh"))
 
-    assert found == ["TFG128", True, 'mkdir -p "$HOME/tmp" && TMPDIR="$HOME/tmp" python your_script.py']
+    command = 'mkdir -p "$HOME/tmp" && TMPDIR="$HOME/tmp" python your_script.py'
+    assert found == ["TFG128", True, command]
+    (tmp_path / "your_script.py").write_text("import tempfile; print(tempfile.gettempdir())")
+    environment = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    paste = ["sh", "-c", command]
+    pasted = subprocess.run(paste, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert pasted.stdout.strip() == f"{tmp_path}/tmp"
 
 
 def test_no_limits_here() -> None:
