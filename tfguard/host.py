@@ -67,7 +67,8 @@ class Host:
     """Everything outside the file that decides a load (ld-so.md §2).
 
     `environment` holds the loader's variables as they were at process start, `late_library_path` the
-    LD_LIBRARY_PATH that `os.environ` shows now. `page_size` is in bytes, `isa_level` 1 to 4 on x86-64, else 0.
+    LD_LIBRARY_PATH that `os.environ` shows now. `page_size` is in bytes, `isa_level` 1 to 4 on x86-64, else 0;
+    `directory_level` is the one that directories are chosen by, where a tunable lowers it.
     `legacy_hwcaps` are the processor features that name directories up to glibc 2.36, lowest bit first (G-82).
     `processor` and `limits` are what the loader does not look at, and a load may end of.
     `refuses_write_execute` says that the kernel denies it memory that is writable and executable (prctl, G-41).
@@ -98,6 +99,7 @@ class Host:
     platform_token: str = "x86_64"
     legacy_hwcaps: tuple[str, ...] = ("x86_64",)
     isa_level: int = 1
+    directory_level: int | None = None
     intel: bool = False
     processor: Processor = field(default_factory=Processor)
     limits: Limits = field(default_factory=Limits)
@@ -165,7 +167,8 @@ class Host:
     def hwcap_subdirectories(self) -> tuple[str, ...]:
         """What is tried below each directory before the directory itself, in order (G-81, G-82)."""
         legacy = (*self.legacy_hwcaps, self.platform_token, "tls") if self.version <= (2, 36) else ()
-        levels = self.isa_level if self.machine == EM_X86_64 and "glibc-hwcaps" in self.features else 0
+        level = self.isa_level if self.directory_level is None else self.directory_level
+        levels = level if self.machine == EM_X86_64 and "glibc-hwcaps" in self.features else 0
         return _hwcap_subdirectories(levels, legacy)
 
     def tunable(self, name: str, default: int, *, low: int = 0, high: int = 1 << 62) -> int:

@@ -14,13 +14,13 @@ from tfguard.host import Host, LoadedImage
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
 from tfguard.limits import look_at_limits
 from tfguard.loader_file import glibc_facts, lib_token
-from tfguard.processor import look_at_processor
+from tfguard.processor import look_at_processor, masked_features
 
 _TOKEN_PLATFORMS = {EM_X86_64: "x86_64", EM_AARCH64: "aarch64"}
 
 # x86-64 psABI, micro-architecture levels, by the names of /proc/cpuinfo (ld-so.md G-53, H-06).
 _ISA_LEVELS = (
-    ("cx16", "lahf_lm", "popcnt", "pni", "ssse3", "sse4_1", "sse4_2"),
+    ("sse2", "cx16", "lahf_lm", "popcnt", "pni", "ssse3", "sse4_1", "sse4_2"),
     ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"),
     ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
 )
@@ -60,10 +60,11 @@ def this_host() -> Host:
     machine = program.machine if isinstance(program, Image) else EM_X86_64
     processor = look_at_processor(machine)
     flags, intel = processor.features, processor.intel
-    isa_level = isa_level_of(flags) if machine == EM_X86_64 else 0
+    secure, version = _is_secure(), _glibc_version()
+    used = flags - masked_features("" if secure else environment.get("GLIBC_TUNABLES", ""), version)
     return Host(
         loader=loader,
-        version=_glibc_version(),
+        version=version,
         features=features,
         elf_class=program.elf_class if isinstance(program, Image) else 64,
         little_endian=sys.byteorder == "little",
@@ -73,15 +74,16 @@ def this_host() -> Host:
         loaded=_loaded_images(paths, program if isinstance(program, Image) else None, environment),
         environment=environment,
         late_library_path=os.environ.get("LD_LIBRARY_PATH"),
-        secure=_is_secure(),
+        secure=secure,
         refuses_write_execute=_refuses_write_execute(),
         cwd=_cwd(skipped),
         system_directories=system_directories or ("/lib64", "/usr/lib64"),
         cache_path="/etc/ld.so.cache" if started.uses_cache else None,
         lib_token=lib_token(system_directories),
-        platform_token=platform_token_of(machine, flags, intel),
-        legacy_hwcaps=legacy_hwcaps_of(machine, flags, intel),
-        isa_level=isa_level,
+        platform_token=platform_token_of(machine, used, intel),
+        legacy_hwcaps=legacy_hwcaps_of(machine, used, intel),
+        isa_level=isa_level_of(flags) if machine == EM_X86_64 else 0,
+        directory_level=isa_level_of(used) if machine == EM_X86_64 else 0,
         intel=intel,
         processor=processor,
         limits=look_at_limits(),

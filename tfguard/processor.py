@@ -9,6 +9,7 @@ from tfguard.image import EM_X86_64
 
 # (index in glibc's table of CPUID leaves, register, bit) by the names of /proc/cpuinfo. Intel SDM, volume 2, CPUID.
 _BITS = {
+    "sse2": (0, 3, 26),
     "pni": (0, 2, 0), "ssse3": (0, 2, 9), "fma": (0, 2, 12), "cx16": (0, 2, 13), "sse4_1": (0, 2, 19),
     "sse4_2": (0, 2, 20), "movbe": (0, 2, 22), "popcnt": (0, 2, 23), "xsave": (0, 2, 26), "avx": (0, 2, 28),
     "f16c": (0, 2, 29),
@@ -17,8 +18,31 @@ _BITS = {
     "lahf_lm": (2, 2, 0), "abm": (2, 2, 5),
 }  # fmt: skip
 _OSXSAVE = (0, 2, 27)
+# The features that the tunable glibc.cpu.hwcaps can take away, of those that name directories (G-81, G-82).
+_MASKED = {
+    **{name: name.lower() for name in ("AVX", "AVX2", "BMI1", "BMI2", "FMA", "MOVBE", "POPCNT", "SSE2", "SSSE3")},
+    **{name: name.lower() for name in ("SSE4_1", "SSE4_2", "AVX512F", "AVX512BW", "AVX512CD", "AVX512DQ", "AVX512ER")},
+    "AVX512VL": "avx512vl",
+    "LZCNT": "abm",
+}
 # What the operating system must save for: without OSXSAVE each of them is an illegal instruction.
 _SAVED_BY_SYSTEM = frozenset(("avx", "avx2", "fma", "f16c", "avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl"))
+
+
+def masked_features(tunables: str, version: tuple[int, int]) -> frozenset[str]:
+    """What GLIBC_TUNABLES takes from the features that ld.so chooses directories by, by names of /proc/cpuinfo.
+
+    The processor check of an object (G-53) is made without it.
+    """
+    given = [word.partition("=") for word in tunables.split(":")]
+    if version >= (2, 39) and (tunables.endswith(":") or any("=" in text for _, _, text in given)):
+        return frozenset()
+    last = next((text for name, _, text in reversed(given) if name == "glibc.cpu.hwcaps"), "")
+    wanted = (word[1:] for word in last.split(",") if word.startswith("-"))
+    if version < (2, 33):  # what counts there is whether the system lets a feature be used, a bit of its own
+        usable = {"AVX2_Usable": "avx2", "FMA_Usable": "fma"}
+        return frozenset(usable.get(word) or _MASKED.get(word, "") for word in wanted if word not in ("AVX2", "FMA"))
+    return frozenset(_MASKED.get(word, "") for word in wanted)
 
 
 def look_at_processor(machine: int) -> Processor:

@@ -36,6 +36,7 @@ _HARDWARE = (
 _SYSTEM = ("libc.so.6", "libm.so.6", "libBrokenLocale.so.1", "libdl.so.2", "libresolv.so.2", "libz.so.1")
 _SYSTEM_VERSIONS = ("GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.33", "GLIBC_2.38", "GLIBC_2.99", "GLIBC_PRIVATE")
 _NOBODY = 65534
+_MASKABLE = ("AVX2", "AVX2_Usable", "AVX512F", "AVX512VL", "SSE4_2", "LZCNT", "F16C", "avx2", "FMA_Usable", "SSE2")
 
 DAMAGES: tuple[Callable[[bytes, Random], bytes], ...] = (
     lambda data, _: b"",
@@ -198,7 +199,7 @@ class _Grower:
         return spelled, os.RTLD_GLOBAL if self.chance(0.3) else 0
 
     def environment(self, *, preloads: bool) -> dict[str, str]:
-        """LD_LIBRARY_PATH with either separator or both, and perhaps LD_PRELOAD."""
+        """LD_LIBRARY_PATH with either separator or both, and perhaps LD_PRELOAD and a tunable."""
         random = self.random
         found: dict[str, str] = {}
         if self.chance(0.5):
@@ -211,6 +212,9 @@ class _Grower:
             wanted = [random.choice((*self.names, f"{self.directory()}/{random.choice(self.names)}", "libm.so.6"))
                       for _ in range(random.randint(1, 2))]  # fmt: skip
             found["LD_PRELOAD"] = random.choice(" :").join(wanted)
+        if preloads and self.chance(0.08):
+            masked = random.sample(_MASKABLE, random.randint(1, 3))
+            found["GLIBC_TUNABLES"] = "glibc.cpu.hwcaps=" + ",".join(f"-{one}" for one in masked)
         return found
 
     def entries(self, count: int) -> list[str]:

@@ -24,7 +24,7 @@ from tfguard.image import EM_AARCH64, EM_X86_64, Image
 from tfguard.loader import glibc, glibc_symbols, glibc_tls
 from tfguard.loader.trace import Trace
 from tfguard.loader_file import lib_token
-from tfguard.processor import look_at_processor
+from tfguard.processor import look_at_processor, masked_features
 
 # What the prediction imports only when it needs it must be there before the root is another.
 _NEEDED_LATER = (holes, ldcache, relocations, symbols, glibc_symbols, glibc_tls)
@@ -169,9 +169,10 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
     assert isinstance(main, Image)
     machine = main.machine
     flags, intel = _processor()
+    used = flags - masked_features(environment.get("GLIBC_TUNABLES", ""), told.version)
     if machine == EM_X86_64:
-        platform = live_host.platform_token_of(machine, flags, intel)
-        legacy = live_host.legacy_hwcaps_of(machine, flags, intel)
+        platform = live_host.platform_token_of(machine, used, intel)
+        legacy = live_host.legacy_hwcaps_of(machine, used, intel)
     else:
         platform = told.platform
         legacy = ("atomics",) if machine == EM_AARCH64 and told.hwcap & _ATOMICS else ()
@@ -193,6 +194,7 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
         platform_token=platform,
         legacy_hwcaps=legacy,
         isa_level=live_host.isa_level_of(flags) if machine == EM_X86_64 else 0,
+        directory_level=live_host.isa_level_of(used) if machine == EM_X86_64 else 0,
         intel=intel,
     )
 

@@ -69,13 +69,14 @@ def link_maps_of(host: Host) -> list[LinkMap]:
     needs it (I-12), or where it was to be preloaded (G-160).
     """
     needed = {name for one in host.loaded if one.image is not None for name in one.image.needed}
-    needed.update(host.environment.get("LD_PRELOAD", "").replace(":", " ").split())
+    preloads = host.environment.get("LD_PRELOAD", "").replace(":", " ").split()
     links: list[LinkMap] = []
     for position, one in enumerate(host.loaded):
         link = LinkMap(one.path, one.image, is_main=position == 0 and not one.path)
         link.new = False
         link.is_global = one.startup
-        link.names |= needed & {link.soname, os.path.basename(one.path)}
+        asked = needed if one.path in preloads else needed.union(preloads)
+        link.names |= asked & {link.soname, os.path.basename(one.path)}
         links.append(link)
     _guess_parents(links)
     return links
