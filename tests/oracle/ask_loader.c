@@ -103,6 +103,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 5 + 2 * before; i + 1 < argc; i += 2) {
         char kind = 'M';
+        if (write(2, "@\n", 2) < 0) return 3; /* between what LD_DEBUG=libs tells of the loads */
         if (dlopen(argv[i + 1], RTLD_NOW | atoi(argv[i])))
             say('O', "");
         else {

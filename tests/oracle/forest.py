@@ -212,6 +212,8 @@ class _Grower:
             wanted = [random.choice((*self.names, f"{self.directory()}/{random.choice(self.names)}", "libm.so.6"))
                       for _ in range(random.randint(1, 2))]  # fmt: skip
             found["LD_PRELOAD"] = random.choice(" :").join(wanted)
+        if preloads and self.chance(0.2):
+            found["LD_DEBUG"] = "libs"  # it tells what it tries, and must tell what tfguard foresees
         if preloads and self.chance(0.08):
             masked = random.sample(_MASKABLE, random.randint(1, 3))
             found["GLIBC_TUNABLES"] = "glibc.cpu.hwcaps=" + ",".join(f"-{one}" for one in masked)

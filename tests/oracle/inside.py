@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +25,7 @@ from tfguard.binary import elf, holes, ldcache, relocations, symbols, versions
 from tfguard.host import Host, LoadedImage
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
 from tfguard.loader import glibc, glibc_symbols, glibc_tls
-from tfguard.loader.trace import Trace
+from tfguard.loader.trace import ALREADY_LOADED, NO_DIRECTORY, Trace
 from tfguard.loader_file import lib_token
 from tfguard.processor import look_at_processor, masked_features
 
@@ -33,6 +36,7 @@ _CLONE_NEWNS = 0x20000
 _MS_REC, _MS_PRIVATE, _MS_BIND = 0x4000, 0x40000, 0x1000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _ATOMICS = 1 << 8
+_TRYING = re.compile(rb"^ *\d+:\t *trying file=(.*?)$", re.MULTILINE)
 
 
 def enter(world: World, shared: Path | None = None) -> None:
@@ -79,7 +83,10 @@ def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
     if load.program is not None or load.opener is not None or load.no_write_execute:
         return "it is asked of a process that only a Python of the world could be"
     environment = {name: value for name, value in load.environment.items() if name.startswith(("LD_", "GLIBC_"))}
-    told = _run(world, load, program, environment)
+    with tempfile.TemporaryFile() as errors:
+        told = _run(world, load, program, environment, errors.fileno())
+        errors.seek(0)
+        lines = errors.read()
     if isinstance(told, str):
         return told
     if told.trouble is not None:
@@ -88,10 +95,22 @@ def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
     predictions = _predict(host, load)
     if isinstance(predictions, str):
         return predictions
-    return Answer(pairs=tuple(zip(predictions, told.loads, strict=False)), seconds=0)
+    if "LD_DEBUG" not in environment:
+        predictions = [replace(one, tried=()) for one in predictions]
+        return Answer(pairs=tuple(zip(predictions, told.loads, strict=False)), seconds=0)
+    parts = [_TRYING.findall(part) for part in lines.split(b"@\n")[1:]]
+    tried = [_in_existing(map(os.fsdecode, part), host.cwd) for part in parts]
+    was = [replace(one, tried=places) for one, places in zip(told.loads, tried, strict=False)]
+    said = [replace(one, tried=_in_existing(one.tried, host.cwd)) for one in predictions]
+    return Answer(pairs=tuple(zip(said, was, strict=False)), seconds=0)
 
 
-def _run(world: World, load: Load, program: str, environment: dict[str, str]) -> Told | str:
+def _in_existing(paths: Iterable[str], cwd: str) -> tuple[str, ...]:
+    """Those in directories that exist: a loader finds out by trying what tfguard asks for once."""
+    return tuple(path for path in paths if os.path.isdir(os.path.join(cwd, os.path.dirname(path))))
+
+
+def _run(world: World, load: Load, program: str, environment: dict[str, str], errors: int) -> Told | str:
     words = [*world.emulator, f"/{program}", load.cwd or "", "" if load.user is None else str(load.user)]
     words += [str(load.patience), str(len(load.before))]
     for name, mode in (*load.before, *load.names):
@@ -104,7 +123,7 @@ def _run(world: World, load: Load, program: str, environment: dict[str, str]) ->
         file_actions=(
             (os.POSIX_SPAWN_DUP2, writer, 3),
             (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, errors, 2),
         ),
     )
     os.close(writer)
@@ -257,4 +276,10 @@ def _prediction(trace: Trace) -> Prediction:
         signal=failure.signal if failure is not None else None,
         certain=failure.certain if failure is not None else True,
         detail=failure.detail if failure is not None else "",
+        tried=tuple(
+            attempt.path
+            for lookup in trace.lookups
+            for attempt in lookup.attempts
+            if attempt.step != "path" and attempt.outcome not in (NO_DIRECTORY, ALREADY_LOADED)
+        ),
     )

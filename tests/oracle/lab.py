@@ -40,25 +40,19 @@ PROMISED_ELSEWHERE = 2_000
 
 @dataclass(slots=True)
 class Result:
-    """What a run over some seeds showed: which differ and in what, how loads ended, what was not asked."""
+    """What a run over some seeds showed: which differ and in what, how loads ended, what was not asked.
+
+    `tried` counts the candidates of searches that the loader told of and tfguard foresaw.
+    """
 
     asked: int = 0
     loads: int = 0
+    tried: int = 0
     differ: dict[int, str] = field(default_factory=dict)
     uncertain: dict[int, str] = field(default_factory=dict)
     ends: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     shrunk: dict[int, str] = field(default_factory=dict)
-
-    def __iadd__(self, other: Result) -> Result:
-        self.asked += other.asked
-        self.loads += other.loads
-        self.differ |= other.differ
-        self.uncertain |= other.uncertain
-        self.ends += other.ends
-        self.left_out += other.left_out
-        self.shrunk |= other.shrunk
-        return self
 
 
 def ask_forest(world: World, forest: Forest) -> Answer | str:
@@ -148,6 +142,7 @@ def _run_inside(world: World, seeds: range, shrinks: int) -> Result:
         result.loads += len(answer.pairs)
         for _, was in answer.pairs:
             result.ends[verdict_of(was)] += 1
+            result.tried += len(was.tried)
         if answer.disagreement is None:
             continue
         if not all(said.certain for said, _ in answer.pairs):
@@ -193,6 +188,7 @@ def tell(world: World, result: Result, seconds: float, seeds: range) -> None:
           f"{result.asked} forests, {result.loads} loads: {ends}")  # fmt: skip
     for reason, count in result.left_out.items():
         print(f"  left out: {count} where {reason}")
+    print(f"  {result.tried} candidates of searches compared, in their order")
     print(f"  {len(result.differ)} disagree, {len(result.uncertain)} differ where tfguard says it is not certain; "
           f"{seconds:.0f} s")  # fmt: skip
     for seed, words in result.differ.items():

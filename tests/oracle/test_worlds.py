@@ -60,6 +60,7 @@ def test_forests(world: World) -> None:
     assert result.asked > 0.9 * count
     assert result.ends["loads"] > 0.2 * result.loads
     assert len(result.ends) > 9
+    assert result.tried > count
 
 
 def test_a_seed_gives_one_forest() -> None:

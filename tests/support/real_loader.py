@@ -44,7 +44,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What tfguard says of one load."""
+    """What tfguard says of one load; `tried` are the candidates of its searches, where that is asked."""
 
     images: tuple[str, ...]
     rule: str | None
@@ -52,6 +52,7 @@ class Prediction:
     signal: str | None
     certain: bool
     detail: str
+    tried: tuple[str, ...] = ()
 
     @property
     def loads(self) -> bool:
@@ -61,12 +62,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reality:
-    """What the loader did: mapped objects in load order, or the message of dlerror(), or how the process died."""
+    """What the loader did: mapped objects in load order, or the message of dlerror(), or how the process died.
+
+    `tried` are the candidates of its searches in existing directories, where it was asked to tell them.
+    """
 
     mapped: tuple[str, ...] = ()
     message: str | None = None
     died: str | None = None
     stderr: str = ""
+    tried: tuple[str, ...] = ()
 
     @property
     def loads(self) -> bool:
@@ -99,6 +104,8 @@ def _difference(said: Prediction, was: Reality) -> str | None:
     story = f"\n  tfguard: {said}\n  ld.so:   {was}"
     if said.loads != was.loads:
         return f"the verdicts differ{story}"
+    if said.tried != was.tried:
+        return f"other places tried{story}"
     if was.loads:
         return None if said.images == was.mapped else f"other files or another order{story}"
     if said.message != was.message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from itertools import pairwise
 from typing import NamedTuple
 
 from tfguard.host import Host, wants_executable_stack
@@ -185,13 +186,13 @@ def _refused_layout(loads: list[Segment], host: Host) -> Refusal | None:
     Where they do not follow each other without a gap, the last must not begin in a page of the first. So a file made
     for small pages can be refused by a kernel with large ones although each address fits its offset.
     """
-    page = host.page_size
-    starts = [load.vaddr & -page for load in loads]
-    ends = [load.vaddr + load.filesz + page - 1 & -page for load in loads]
-    if loads[-1].vaddr + loads[-1].memsz <= starts[0]:
+    page, first, last = host.page_size, loads[0], loads[-1]
+    if last.vaddr + last.memsz <= first.vaddr & -page:
         return Refusal("damaged", "G-41", "failed to map segment from shared object",
                        detail="its last segment lies in front of the first")  # fmt: skip
-    if starts[-1] < ends[0] and len(loads) > 1 and ends[:-1] != starts[1:]:
+    if len(loads) < 2 or last.vaddr & -page >= first.vaddr + first.filesz + page - 1 & -page:
+        return None
+    if any(one.vaddr + one.filesz + page - 1 & -page != two.vaddr & -page for one, two in pairwise(loads)):
         text = "ELF load command address/offset not page-aligned"
         if "checks-alignment" in host.features:
             text = "cannot change memory protections"
