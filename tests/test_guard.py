@@ -162,7 +162,7 @@ def test_oserror_of_ctypes_stays_one(packages: Path) -> None:
     assert said["error"]["type"] == "OSError"
     assert said["error"]["text"].startswith("libtfguard_nowhere.so.1: cannot open shared object file")
     if sys.version_info >= (3, 11):
-        assert said["error"]["notes"][0].startswith("TFG901 failed-after-checks: loading byhand failed")
+        assert said["error"]["notes"][0].startswith("TFG201 needed-library-missing: libtfguard_nowhere.so.1")
 
 
 def test_off(packages: Path) -> None:
@@ -255,28 +255,32 @@ def test_warning_points_to_the_import_statement(packages: Path, tmp_path: Path) 
 
 # --- what fails although its checks passed
 
-# name of the package, the code wanted first, how the original exception's text ends
+# name of the package, the codes wanted, how the original exception's text ends
 UNFORESEEN = [
-    ("raises", "TFG901", "no such device"),
-    ("opens", "TFG901", "libtfguard_nowhere.so.1: cannot open shared object file: No such file or directory"),
-    ("initless", "TFG901", "dynamic module does not define module export function (PyInit__ext)"),
-    ("symbolless", "TFG506", "undefined symbol: helper"),
+    ("raises", ["TFG901"], "no such device"),
+    (
+        "opens",
+        ["TFG201", "TFG901"],
+        "libtfguard_nowhere.so.1: cannot open shared object file: No such file or directory",
+    ),
+    ("initless", ["TFG507", "TFG901"], "dynamic module does not define module export function (PyInit__ext)"),
+    ("symbolless", ["TFG506"], "undefined symbol: helper"),
 ]
 
 
-@pytest.mark.parametrize(("name", "code", "text"), UNFORESEEN, ids=[one[0] for one in UNFORESEEN])
-def test_load_that_fails_after_its_checks(packages: Path, name: str, code: str, text: str) -> None:
+@pytest.mark.parametrize(("name", "codes", "text"), UNFORESEEN, ids=[one[0] for one in UNFORESEEN])
+def test_load_that_fails_after_its_checks(packages: Path, name: str, codes: list[str], text: str) -> None:
     """The guard's exception has the original one as its cause, and says what was checked."""
     said = guarded(packages, f"tfguard.safe_import({name!r})")["error"]
 
     assert said["type"] == "GuardImportError"
-    assert said["codes"] == [code]
+    assert said["codes"] == codes
     assert said["cause"]["type"] == "ImportError"
     assert said["cause"]["text"].endswith(text)
-    if code == "TFG901":
-        first = said["text"].splitlines()[0]
-        assert first.endswith(f"loading {name} failed although every check passed: {said['cause']['text']}")
-        assert "1 library, down to symbols" in said["text"]
+    if "TFG901" in codes:
+        first = " ".join(said["text"].split())
+        assert (f"loading {name} failed although every check passed: {said['cause']['text']}") in first
+        assert "1 library, down to symbols" in first
     assert said["frames"] == ["<module>", "safe_import", "__exit__"]
 
 

@@ -25,8 +25,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rules.*", "investigate", "investigate_mac"),
     ("report", "errors", "render", "html", "tree", "show", "progress"),
     ("check", "check_installed", "check_program", "check_mac", "check_gpu", "check_wheels"),
+    ("diagnosis.*",),
+    ("on_this_machine", "issue"),
+    ("post_mortem",),
+    ("child", "instruction"),
+    ("death",),
+    ("probing",),
     ("guard",),
-    ("__main__", "__init__"),
+    ("__main__", "__init__", "probe_child"),
 )
 
 # What may be imported before the checks: TensorFlow nowhere, the libraries only inside the function that needs them.

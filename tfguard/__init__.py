@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tfguard.guard import GuardWarning, Hook, install_hook, load_op_library, safe_import
     from tfguard.host import Host
     from tfguard.live_host import this_host
+    from tfguard.post_mortem import diagnose
+    from tfguard.probing import probe
     from tfguard.report import Report
     from tfguard.rules import explain
 
@@ -33,6 +35,8 @@ _HOMES = {
     "safe_import": "guard",
     "Host": "host",
     "this_host": "live_host",
+    "diagnose": "post_mortem",
+    "probe": "probing",
     "Report": "report",
     "explain": "rules",
 }
@@ -50,9 +54,11 @@ __all__ = [
     "check_import",
     "check_library",
     "check_program",
+    "diagnose",
     "explain",
     "install_hook",
     "load_op_library",
+    "probe",
     "safe_import",
     "this_host",
 ]

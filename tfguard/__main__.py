@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Everything else is imported by the command that needs it, so that `explain` answers at once.
 
 _EXIT = "Exit status: 0 no errors, 1 errors found, 2 wrong usage or no answer"
-_COMMANDS = ("check", "tree", "show", "explain", "rules")
+_COMMANDS = ("check", "tree", "show", "diagnose", "report", "explain", "rules")
 
 
 class _UsageError(Exception):
@@ -108,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         help="for another machine, macos-14-arm64 for one: wheels, as though installed together, or a library",
     )
     check.add_argument("--deep", action="store_true", help="packages: hash every file, and show how far that is")
+    check.add_argument("--probe", action="store_true", help="then load it for real, in a child process")
+    check.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for the probe (default: 120)")
     check.add_argument("--gpu", action="store_true", help="tensorflow: also say why it would see no GPU")
     tree = command("tree", _tree, "show what the loader would map, in its order, and from where")
     tree.add_argument("targets", nargs=1, metavar="NAME_OR_PATH", help=what.partition(";")[0])
@@ -117,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     show = command("show", _show, "show what a file says about itself")
     show.add_argument("file", metavar="FILE")
     show.add_argument("--root", metavar="DIR", help="the directory that is the file's /")
+    diagnose = command("diagnose", _diagnose, "say what an error text comes from: a traceback, a log, an issue")
+    diagnose.add_argument("file", nargs="?", default="-", metavar="FILE", help="default: -, standard input")
+    report = command("report", _report, "make one block to paste into an issue, without names of yours in it")
+    report.add_argument("targets", nargs="*", metavar="NAME_OR_PATH", help=what)
+    report.add_argument("--markdown", action="store_true", help="fold it away, as issues on GitHub do")
+    _add_process(report)
+    report.set_defaults(after=None, files_only=False, deep=False, host=None, gpu=False)
     explain = command("explain", _explain, "explain a code")
     explain.add_argument("code", metavar="CODE", help="TFG201, or its name: needed-library-missing")
     command("rules", _rules, "list all codes")
@@ -139,7 +148,7 @@ def _add_process(command: argparse.ArgumentParser) -> None:
 def _check(options: argparse.Namespace) -> tuple[str, int]:
     from tfguard.render import as_text
 
-    reports = _reports(options)
+    reports = [_probed(one, options) if options.probe else one for one in _reports(options)]
     status = 0 if all(reports) else 1
     if options.json:
         return _json([one.to_dict() for one in reports]), status
@@ -309,6 +318,57 @@ def _show(options: argparse.Namespace) -> tuple[str, int]:
     except OSError as error:
         raise _UsageError(f"{options.file}: {error.strerror}") from None
     return (_json([facts]) if options.json else facts_text(facts, width=_width())), 0
+
+
+def _diagnose(options: argparse.Namespace) -> tuple[str, int]:
+    from tfguard.post_mortem import MOST, diagnose
+    from tfguard.render import as_text
+
+    _check_codes(options.ignore)
+    if options.file == "-":
+        if sys.stdin.isatty():
+            sys.stderr.write("tfguard: paste the error text, then end it with Ctrl-D\n")
+        data = sys.stdin.buffer.read(MOST)
+    else:
+        try:
+            with open(options.file, "rb") as file:
+                data = file.read(MOST)
+        except OSError as error:
+            raise _UsageError(f"{options.file}: {error.strerror}") from None
+    report = diagnose(_decoded(data), ignore=options.ignore)
+    status = 0 if report else 1
+    if options.json:
+        return _json([report.to_dict()]), status
+    color = _wants_color(options.color)
+    return as_text(report, color=color, verbose=options.verbose, width=_width()), status
+
+
+def _decoded(data: bytes) -> str:
+    """Text of any kind: PowerShell's `>` writes UTF-16."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8", "replace")
+
+
+def _probed(report: Report, options: argparse.Namespace) -> Report:
+    """What becomes of a real load, where the checks have nothing against it."""
+    if not report.ok:
+        return report
+    from dataclasses import replace
+
+    from tfguard.probing import probe
+
+    loaded = probe(report.target, timeout=options.timeout, ignore=options.ignore)
+    return replace(loaded, findings=loaded.findings + report.warnings, traces=report.traces)
+
+
+def _report(options: argparse.Namespace) -> tuple[str, int]:
+    from tfguard.issue import as_json, block, facts_of, markdown
+
+    facts = [facts_of(one) for one in _reports(options)]
+    if options.json:
+        return _json([as_json(one) for one in facts]), 0
+    return "\n\n".join(markdown(one) if options.markdown else block(one) for one in facts), 0
 
 
 def _shown_file(options: argparse.Namespace) -> str:

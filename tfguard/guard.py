@@ -36,7 +36,9 @@ def is_off() -> bool:
     return os.environ.get("TFGUARD", "").lower() in ("off", "0", "no", "false")
 
 
-def safe_import(name: str = "tensorflow", *, ignore: Collection[str] = (), gpu: bool = False) -> ModuleType:
+def safe_import(
+    name: str = "tensorflow", *, ignore: Collection[str] = (), gpu: bool = False, probe: bool = False
+) -> ModuleType:
     """Import `name` after checking that its native files will load; gives back the module.
 
     Raises GuardImportError, before anything is loaded, where the loader is certain to refuse a file or to kill the
@@ -44,7 +46,9 @@ def safe_import(name: str = "tensorflow", *, ignore: Collection[str] = (), gpu: 
     unusual place, and after the fact when a native file fails all the same: then the exception raised has the
     original one as its cause. Every other exception of the import arrives as it is. Warnings are issued as
     GuardWarning; with `gpu=True` there is one where TensorFlow would see no GPU, though the machine has one. Of a
-    dotted name the whole package is checked, unless it is imported already.
+    dotted name the whole package is checked, unless it is imported already. With `probe=True` it is then imported in
+    a child process first (`tfguard.probe`): what would kill the process raises here. That costs the time of a second
+    import.
     """
     top = name.partition(".")[0]
     if is_off() or not top or top in sys.modules or top in _checked.get():
@@ -52,6 +56,12 @@ def safe_import(name: str = "tensorflow", *, ignore: Collection[str] = (), gpu: 
     refusal, checked = _hold(lambda: check_import(name, ignore=ignore, symbols="auto", gpu=gpu))
     if refusal is not None:
         raise refusal from None
+    if probe:
+        from tfguard.probing import probe as load_in_child
+
+        refusal, _ = _hold(lambda: load_in_child(top, ignore=ignore))
+        if refusal is not None:
+            raise refusal from None
     # Imported from this very frame: CPython 3.11 maps and unmaps memory where calls cross a chunk of its frame stack,
     # and three frames more cost `import tensorflow` as much again as the whole check (docs/measurements.md).
     with _Explaining(name, ignore, checked):
@@ -258,7 +268,8 @@ def _explain(
     checked: Report | None,
     check: Callable[[], Report],
 ) -> GuardError | None:
-    """The exception for a load that really failed with `text`: the finding that foresaw it first, else TFG901.
+    """The exception for a load that really failed with `text`: the finding that foresaw it first, else what the text
+    says by itself, and TFG901.
 
     `checked` is the report from before the load, `check` looks once more, with symbols and nothing ignored.
     """
@@ -269,9 +280,21 @@ def _explain(
         rest = tuple(one for one in report.findings if one is not foresaw and one.code not in left_out)
         if foresaw is not None:
             return replace(report, findings=(replace(foresaw, severity="error"), *rest)).as_error()
-        return replace(report, findings=_unforeseen(text, target, path, report, checked) + rest).as_error()
+        told = _told(text, report, left_out)
+        unforeseen = _unforeseen(text, target, path, report, checked)
+        if told:  # one error is enough: what was checked is said beside it
+            unforeseen = tuple(replace(one, severity="warning", remedies=one.remedies[1:]) for one in unforeseen)
+        return replace(report, findings=told + unforeseen + rest).as_error()
     except Exception:  # fail open: the original exception says more than a fault of the guard
         return None
+
+
+def _told(text: str, report: Report, left_out: set[str]) -> tuple[Finding, ...]:
+    """What the real error's own words are known to come from; nothing where they are not known."""
+    from tfguard.post_mortem import diagnose
+
+    findings = diagnose(text, host=report.host, look=False).findings[:1]
+    return tuple(one for one in findings if one.severity == "error" and one.code not in left_out)
 
 
 def _unforeseen(text: str, target: str, path: str, report: Report, checked: Report | None) -> tuple[Finding, ...]:

@@ -115,6 +115,10 @@ def _tinted(text: str, tint: str, *, color: bool) -> str:
 def all_is_well(report: Report) -> str:
     """The first line where there is no error: how much was checked; that it is ok only where something was."""
     target = plain(report.target)
+    if report.kind == "text":
+        return f"{target}: no error in it that ends a load"
+    if report.depth == "loaded" and not report.skipped:
+        return f"{target}: ok, loaded in a child process{_warned(report)}"
     checked = len({image.path for image in report.images})
     if checked:
         what = counted(checked, "library", "libraries") + " checked"
@@ -125,8 +129,11 @@ def all_is_well(report: Report) -> str:
         return f"{target}: nothing was checked"
     else:
         what = "no library to check"
-    warnings = f", {counted(len(report.warnings), 'warning', 'warnings')}" if report.warnings else ""
-    return f"{target}: ok, {what}{warnings}"
+    return f"{target}: ok, {what}{_warned(report)}"
+
+
+def _warned(report: Report) -> str:
+    return f", {counted(len(report.warnings), 'warning', 'warnings')}" if report.warnings else ""
 
 
 def count_line(report: Report) -> str:
@@ -187,14 +194,15 @@ def as_dict(report: Report) -> dict[str, object]:
         "kind": report.kind,
         "depth": report.depth,
         "ok": report.ok,
-        "findings": [_finding_dict(one) for one in report.errors + report.warnings + report.notes],
+        "findings": [finding_dict(one) for one in report.errors + report.warnings + report.notes],
         "skipped": list(report.skipped),
         "traces": [_trace_dict(one) for one in report.traces],
         "host": _host_dict(report.host),
     }
 
 
-def _finding_dict(finding: Finding) -> dict[str, object]:
+def finding_dict(finding: Finding) -> dict[str, object]:
+    """A finding as plain data."""
     return {
         "code": finding.code,
         "slug": finding.slug,

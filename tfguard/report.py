@@ -29,8 +29,8 @@ class Report:
     findings: tuple[Finding, ...] = ()
     traces: tuple[Trace, ...] = field(default=(), repr=False)
     skipped: tuple[str, ...] = ()
-    depth: Literal["files", "symbols"] = "symbols"
-    kind: Literal["import", "library", "op library", "program"] = "library"
+    depth: Literal["files", "symbols", "loaded"] = "symbols"
+    kind: Literal["import", "library", "op library", "program", "text"] = "library"
 
     def __bool__(self) -> bool:
         return self.ok

@@ -20,6 +20,7 @@ from tfguard.rules import (
     processor,
     requirements,
     symbol,
+    told,
     version,
 )
 from tfguard.rules.rule import Rule
@@ -34,7 +35,7 @@ CAUSES_ON_MAC: tuple[Rule, ...] = (*macos_needed.RULES, *macos.RULES, *guarding.
 WARNINGS_ON_MAC: tuple[Rule, ...] = (*macos_needed.WARNINGS, *guarding.WARNINGS)
 GPU: tuple[Rule, ...] = gpu.RULES
 ALL: tuple[Rule, ...] = (*CAUSES, *INSTALLATION, *WARNINGS, *CAUSES_ON_MAC, *WARNINGS_ON_MAC, *GPU)
-RULES: tuple[Rule, ...] = tuple(sorted({one.code: one for one in ALL}.values(), key=lambda one: one.code))
+RULES: tuple[Rule, ...] = tuple(sorted({one.code: one for one in ALL + told.RULES}.values(), key=lambda one: one.code))
 
 
 def judge(case: Case) -> tuple[Finding, ...]:
@@ -68,4 +69,12 @@ def explain(code: str) -> str:
     for one in RULES:
         if wanted in (one.code, one.slug.upper()):
             return f"{one.code} {one.slug}: {one.title}\n\n{one.explanation}\n"
+    raise KeyError(code)
+
+
+def rule_of(code: str) -> Rule:
+    """The rule of a code. Raises KeyError for an unknown code."""
+    for one in RULES:
+        if one.code == code:
+            return one
     raise KeyError(code)

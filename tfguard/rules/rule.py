@@ -25,17 +25,20 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One cause of failing loads: code, slug, title, the long explanation, and the function that recognises it."""
+    """One cause of failing loads: code, slug, title, the long explanation, and the function that recognises it.
+
+    `recognise` is None for a cause that shows only in what was said: in a text, or in how a process died.
+    """
 
     code: str
     slug: str
     title: str
     explanation: str
-    recognise: Callable[[Case], Verdict | None]
+    recognise: Callable[[Case], Verdict | None] | None
 
     def judge(self, case: Case) -> Finding | None:
         """The finding for this case, or None where this rule is not the cause."""
-        verdict = self.recognise(case)
+        verdict = self.recognise(case) if self.recognise is not None else None
         if verdict is None:
             return None
         failure = case.failure

@@ -1,0 +1,108 @@
+"""The block for an issue: nothing personal in it, and read again on another machine, quoted and cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from tests.support.reports import CUT, MISSING
+from tfguard.__main__ import main
+from tfguard.finding import Finding, Remedy
+from tfguard.host import Host
+from tfguard.issue import anonymous, as_json, block, facts_of, markdown
+from tfguard.post_mortem import diagnose
+from tfguard.report import Report
+
+ENVIRONMENT = {"LD_LIBRARY_PATH": "/home/jane/lib", "AWS_SECRET_ACCESS_KEY": "hush", "GLIBC_TUNABLES": "x=1"}
+HOST = Host(version=(2, 31), environment=ENVIRONMENT)
+
+
+def report(*findings: Finding) -> Report:
+    return Report(target="/home/jane/roi_pooling.so", host=HOST, findings=findings)
+
+
+def test_nothing_personal() -> None:
+    """No home directory, no user name, no variable that no loader reads."""
+    home = os.path.expanduser("~")
+    name = pwd.getpwuid(os.getuid()).pw_name
+    found = Finding(
+        code="TFG201",
+        slug="needed-library-missing",
+        severity="error",
+        message=f"{home}/lib/libx.so of jane",
+        path=Path("/home/jane/b.so"),
+        evidence=(("file", "/Users/john/a.so"), ("windows", r"C:\Users\marybeth\b.dll")),
+        remedies=(Remedy("Run it.", f"ls {home}/lib"),),
+    )
+
+    for text in (block(facts_of(report(found))), markdown(facts_of(report(found)))):
+        assert "/home/jane" not in text
+        assert "john" not in text
+        assert "marybeth" not in text
+        assert "hush" not in text
+        assert "AWS" not in text
+        assert "environment: LD_LIBRARY_PATH=/home/USER/lib" in text
+        assert "environment: GLIBC_TUNABLES=x=1" in text
+        if len(home) > 1:
+            assert f"{home}/lib" not in text
+    assert "jane/b.so" not in json.dumps(as_json(facts_of(report(found))))
+    assert name == "root" or name not in anonymous(f"the files of {name} are here")
+
+
+@pytest.mark.parametrize("form", ["text", "quoted", "markdown", "json", "log"])
+def test_read_on_another_machine(form: str) -> None:
+    """Codes, evidence, remedies and the host of the block, not those of this machine."""
+    facts = facts_of(report(CUT, MISSING))
+    text = block(facts)
+    texts = {
+        "text": text,
+        "quoted": "\n".join(f"> {line}" for line in text.splitlines()),
+        "markdown": f"It fails for me:\n\n{markdown(facts)}\n\nthanks",
+        "json": json.dumps(as_json(facts), indent=2),
+        "log": "\n".join(f"2024-01-01 10:00:00,123 INFO {line}" for line in text.splitlines()),
+    }
+
+    read = diagnose(texts[form])
+
+    assert [one.code for one in read.findings] == [one.code for one in facts.report.errors + facts.report.warnings]
+    assert read.host.version == (2, 31)
+    first, original = read.findings[0], facts.report.errors[0]
+    assert first.message == anonymous(original.message)
+    assert [one.command for one in first.remedies] == [
+        anonymous(one.command) if one.command else None for one in original.remedies
+    ]
+    assert first.evidence[0][0] == "reported from"
+
+
+@pytest.mark.parametrize("cut", [0, 40, 200, 700])
+def test_cut_blocks_are_read_as_far_as_they_go(cut: int) -> None:
+    text = block(facts_of(report(CUT, MISSING)))
+
+    assert diagnose(text[: len(text) - cut]).findings
+    assert diagnose(text[cut:]).findings
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the command prints, the other command reads."""
+    path = tmp_path / "libempty.so"
+    path.touch()
+
+    assert main(["report", str(path)]) == 0
+    text = capsys.readouterr().out
+    (tmp_path / "issue.txt").write_text(text)
+    assert main(["diagnose", str(tmp_path / "issue.txt")]) == 1
+
+    assert text.startswith("tfguard report 1\n")
+    assert capsys.readouterr().out.startswith("TFG115 empty-file: ")
+
+
+def test_block_without_errors_and_a_traceback_beside_it() -> None:
+    """Then the traceback is what there is to read."""
+    text = "ImportError: libGL.so.1: cannot open shared object file\n\n" + block(facts_of(report()))
+
+    assert diagnose(text, look=False).findings[0].code == "TFG201"
+    assert diagnose(block(facts_of(report())), look=False).ok

@@ -1,0 +1,542 @@
+"""Causes behind Python's own messages: what is installed, in which versions, and what stands in the way."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+from tfguard.diagnosis.cause import Cause
+from tfguard.diagnosis.said import Said
+from tfguard.diagnosis.setting import Setting
+from tfguard.finding import Remedy
+
+_CHECK = "python -m pip check"
+_TENSORFLOWS = re.compile(r"(tensorflow|tf[-_]nightly)([-_](gpu|cpu|intel|macos|rocm|nightly|aarch64))*$")
+# Names of the standard library that people give to scripts which never meet the library's own: no sign of a shadow.
+_COMMON = frozenset("test main run site this setup __main__ builtins".split())
+
+
+def numpy_abi(said: Said, setting: Setting) -> list[Cause]:
+    """A module compiled for another NumPy."""
+    have, need = said.have, said.need
+    hexes = have.startswith("0x")
+    versions = (
+        f" (built for interface {need}, installed has {have})"
+        if hexes
+        else f" (built for NumPy {need}, installed is {have})"
+        if have and need
+        else ""
+    )
+    if hexes:
+        direction = (
+            Remedy("Install a newer NumPy, within what TensorFlow asks for.", "python -m pip install --upgrade numpy")
+            if _number(need) > _number(have)
+            else Remedy("Install an older NumPy.", "python -m pip install 'numpy<2'")
+        )
+    else:
+        direction = Remedy("Install the NumPy that the module was built for.", "python -m pip install 'numpy<2'")
+    return [
+        Cause(
+            code="TFG410",
+            message=f"a compiled module was built for another NumPy than the installed one{versions}",
+            why="the message is NumPy's own check of its binary interface"
+            if said.weight == 0
+            else "this is what the importing module makes of NumPy's refusal",
+            decides=(
+                "the versions, and whether there are two copies",
+                'python -c "import numpy; print(numpy.__version__, numpy.__file__)"; python -m pip check',
+            ),
+            remedies=(
+                direction,
+                Remedy(
+                    "Or install releases of TensorFlow and of that module built for the installed NumPy.",
+                    "python -m pip install --upgrade tensorflow",
+                ),
+            ),
+        )
+    ]
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        return 0
+
+
+def no_module_numpy(said: Said, setting: Setting) -> list[Cause]:
+    """NumPy's compiled part is not seen: its file name carries another platform or Python."""
+    return [
+        Cause(
+            code="TFG402",
+            message="the installed NumPy is a build for another platform or another Python: its compiled part is not"
+            " seen",
+            why="Python looks only at files whose names end as its own (.cpython-311-x86_64-linux-gnu.so); others"
+            " are not there for it",
+            decides=(
+                "the suffixes of this Python, and the files that are there",
+                (
+                    'python -c "import importlib.machinery as m; print(m.EXTENSION_SUFFIXES)"; ls'
+                    " SITE_PACKAGES/numpy/*core/_multiarray*"
+                ),
+            ),
+            remedies=(
+                Remedy(
+                    "Install it with this very Python, on this platform.",
+                    "python -m pip install --force-reinstall --no-cache-dir numpy",
+                ),
+                Remedy(
+                    "For a Lambda layer, fetch wheels of the function's platform and Python.",
+                    "python -m pip install --platform manylinux2014_x86_64 --python-version 3.11 --only-binary=:all:"
+                    " --target DIR numpy",
+                ),
+            ),
+        ),
+        Cause(
+            code="TFG404",
+            message="the installation of NumPy may be incomplete",
+            why="a half-removed or mixed installation looks the same",
+            remedies=(Remedy("Install it again.", "python -m pip install --force-reinstall numpy"),),
+        ),
+    ]
+
+
+def protobuf(said: Said, setting: Setting) -> list[Cause]:
+    """Generated code and runtime are of different releases."""
+    older = said.symbol in ("builder", "runtime_version") or "gencode" in said.line.lower()
+    why = (
+        "the generated code (_pb2.py) is newer than the installed protobuf"
+        if older
+        else "the installed protobuf is newer than the generated code that TensorFlow or another package brings"
+    )
+    fix = (
+        Remedy(
+            "Install a protobuf as new as the generated code, within what TensorFlow asks for.",
+            "python -m pip install --upgrade protobuf",
+        )
+        if older
+        else Remedy("Install the protobuf that this TensorFlow asks for.", "python -m pip install 'protobuf<=3.20.3'")
+    )
+    return [
+        Cause(
+            code="TFG411",
+            message="the installed protobuf does not fit the code that was generated for another release of it",
+            why=why,
+            decides=(
+                "what is asked for and what is there",
+                f"{_CHECK}; python -m pip show protobuf tensorflow | grep -E 'Name|Version|Location'",
+            ),
+            remedies=(
+                fix,
+                Remedy("Look for a second copy of protobuf in the user's site-packages.", "python -m pip list --user"),
+            ),
+            vain="PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python: it only makes parsing slow",
+        )
+    ]
+
+
+def keras(said: Said, setting: Setting) -> list[Cause]:
+    """Keras and TensorFlow of different minor releases."""
+    return [
+        Cause(
+            code="TFG412",
+            message="the installed Keras belongs to another release of TensorFlow",
+            why="Keras takes names from TensorFlow (or TensorFlow from Keras) that are there only in the release it"
+            " was made for",
+            decides=("the versions", f"python -m pip list | grep -iE 'keras|tensorflow'; {_CHECK}"),
+            remedies=(
+                Remedy(
+                    "Install the Keras of TensorFlow's own minor release (2.N for 2.N up to 2.15).",
+                    "python -m pip install --force-reinstall tensorflow",
+                ),
+                Remedy(
+                    "Uninstall keras and keras-nightly both, then install one: they share a folder.",
+                    "python -m pip uninstall keras keras-nightly",
+                ),
+            ),
+        )
+    ]
+
+
+def hdf5(said: Said, setting: Setting) -> list[Cause]:
+    """h5py and the HDF5 library it gets."""
+    have = f" (runs with {said.have}, built with {said.need})" if said.have else ""
+    return [
+        Cause(
+            code="TFG413",
+            message=f"h5py does not fit the HDF5 library that it gets{have}",
+            why="h5py of pip brings its own HDF5; conda's, or the system's, is another one, and its parts must be of"
+            " one release",
+            decides=("both versions", 'python -c "import h5py; print(h5py.version.info)"'),
+            remedies=(
+                Remedy(
+                    "Take h5py from one source only: pip's wheel.",
+                    "python -m pip install --force-reinstall --no-cache-dir h5py",
+                ),
+                Remedy("In conda: hdf5 and h5py both from it.", "conda install -c conda-forge h5py hdf5"),
+            ),
+            vain="HDF5_DISABLE_VERSION_CHECK: the data may be damaged",
+        )
+    ]
+
+
+def no_init(said: Said, setting: Setting) -> list[Cause]:
+    """The file is loaded, and is no module of that name."""
+    return [
+        Cause(
+            code="TFG507",
+            message=f"the file has no function {said.symbol or 'PyInit_...'}: it is no module of that name for this"
+            f" Python",
+            why="Python looks for PyInit_ and the module's name (up to Python 2: init); a file that was renamed, or"
+            " built for another Python, has another",
+            decides=("what it exports", "nm -D FILE | grep -i init"),
+            remedies=(
+                Remedy("Build it for this Python, under the name it was written for."),
+                Remedy("A library that is no Python module is opened by ctypes or tf.load_op_library."),
+            ),
+        )
+    ]
+
+
+def lazy_loader(said: Said, setting: Setting) -> list[Cause]:
+    """TensorFlow 2.0's lazy loader swallowed the true exception."""
+    return [
+        Cause(
+            code="TFG418",
+            message="the true error is hidden: TensorFlow's lazy loader has swallowed it",
+            why=f"{said.requirer} is a package; that Python finds none means that its import failed, and was not told",
+            decides=(
+                "the true error",
+                "python -c 'import tensorflow.python; import tensorflow.python.tools.module_util'",
+            ),
+            remedies=(
+                Remedy(
+                    "Import the inner module by itself: that shows what failed.",
+                    "python -c 'import tensorflow_core.python'",
+                ),
+                Remedy("Then ask again with that text.", "python -m tfguard diagnose -"),
+            ),
+        )
+    ]
+
+
+def shadowed(said: Said, setting: Setting) -> list[Cause]:
+    """A file of the user's has the name of a module."""
+    module = (said.requirer or said.object).partition(".")[0] if said.requirer else said.object.partition(".")[0]
+    path = said.library or f"{module}.py"
+    return [
+        Cause(
+            code="TFG407",
+            message=f"a file of one's own is imported in place of the module {module or 'of that name'}: {path}",
+            why="the folder of the script comes first on sys.path, so that a file of that name is taken for the module",
+            decides=(
+                "the file that is imported",
+                f'python -c "import importlib.util as u; print(u.find_spec({module!r}).origin)"',
+            ),
+            remedies=(
+                Remedy(
+                    "Rename that file, and delete its __pycache__.",
+                    f"mv {os.path.basename(path)} my_{os.path.basename(path)}",
+                ),
+            ),
+            vain="installing the package again",
+        )
+    ]
+
+
+def shadowing_script(setting: Setting) -> str:
+    """A script in the traceback that has the name of a module of the standard library, "" where there is none."""
+    for path in setting.frames:
+        base = re.split(r"[\\/]", path)[-1].removesuffix(".py")
+        outside = not re.search(r"[\\/]lib(64)?[\\/]|python\d|site-packages|<frozen", path)
+        if outside and base in sys.stdlib_module_names and base not in _COMMON:
+            return path
+    return ""
+
+
+def source_tree(said: Said, setting: Setting) -> list[Cause]:
+    """TensorFlow's source tree, without the compiled part, is imported."""
+    return [
+        Cause(
+            code="TFG408",
+            message="TensorFlow is imported from a source tree, or from an install without its compiled part",
+            why="the compiled module is not beside the Python files that ask for it",
+            decides=("where it is imported from", "cd / && python -c 'import tensorflow; print(tensorflow.__file__)'"),
+            remedies=(
+                Remedy("Start Python in another folder.", "cd / && python your_script.py"),
+                Remedy(
+                    "Where that does not help, install it again.",
+                    "python -m pip install --force-reinstall --no-cache-dir tensorflow",
+                ),
+            ),
+        ),
+        Cause(
+            code="TFG404",
+            message="the installation of TensorFlow may be incomplete",
+            why="a compiled part that is missing shows in the same words",
+            remedies=(
+                Remedy("Install it again.", "python -m pip install --force-reinstall --no-cache-dir tensorflow"),
+            ),
+        ),
+    ]
+
+
+def no_native(said: Said, setting: Setting) -> list[Cause]:
+    """TensorFlow's compiled module is not seen at all."""
+    other = Cause(
+        code="TFG402",
+        message=f"{said.object} is not seen: the installed package is a build for another platform or Python",
+        why="Python does not look at compiled modules whose names end for another platform (.so on Windows)",
+        decides=(
+            "the file that is there, and this Python's suffixes",
+            (
+                'python -c "import importlib.machinery as m, platform; print(m.EXTENSION_SUFFIXES,'
+                ' platform.architecture())"'
+            ),
+        ),
+        remedies=(
+            Remedy(
+                "Use a 64-bit Python of a version that has wheels, and pip's own choice of wheel.",
+                "python -m pip install --force-reinstall --no-cache-dir tensorflow",
+            ),
+        ),
+        vain="renaming a wheel, or a link to one for another system",
+    )
+    partial = Cause(
+        code="TFG404",
+        message=f"{said.object} is missing from the installation",
+        why="a file that the package brought is gone, or files of several releases are mixed",
+        decides=("what is missing", "python -m tfguard; python -m pip show -f tensorflow | grep _pywrap"),
+        remedies=(
+            Remedy(
+                "Uninstall, delete what is left of the folder, install again.",
+                "python -m pip uninstall tensorflow && python -m pip install --no-cache-dir tensorflow",
+            ),
+        ),
+    )
+    internal = "internal" in said.object or said.object.startswith("tensorflow")
+    if not said.object.rpartition(".")[2].startswith("_pywrap"):
+        return [other, partial]
+    return [partial, other] if internal else [other, partial]
+
+
+def no_tensorflow(said: Said, setting: Setting) -> list[Cause]:
+    """Python finds no tensorflow at all."""
+    absent = Cause(
+        code="TFG401",
+        message="this Python has no TensorFlow installed",
+        why="the top-level name is not found on sys.path",
+        decides=(
+            "which Python this is, and what it has",
+            "python -c 'import sys; print(sys.executable)'; python -m pip list | grep -i tensorflow",
+        ),
+        remedies=(Remedy("Install it with this very Python.", "python -m pip install tensorflow"),),
+        vain="pip of another Python: use `python -m pip`",
+    )
+    several = Cause(
+        code="TFG403",
+        message="several TensorFlow distributions may have been installed and removed over one another",
+        why="tensorflow, tensorflow-gpu and tf-nightly own the same folder: removing one removes it from the others",
+        decides=("the distributions", "python -m pip list | grep -iE 'tensorflow|tf.nightly'"),
+        remedies=(
+            Remedy(
+                "Uninstall all of them, then install one.",
+                "python -m pip uninstall tensorflow tensorflow-gpu tf-nightly; python -m pip install tensorflow",
+            ),
+        ),
+    )
+    mixed = setting.mentions("tensorflow-gpu", "tensorflow_gpu", "tf-nightly", "pip uninstall")
+    return [several, absent] if mixed else [absent, several]
+
+
+def no_module_in_tensorflow(said: Said, setting: Setting) -> list[Cause]:
+    """A part of TensorFlow is not found."""
+    if said.object.startswith("tensorflow.contrib"):
+        return [
+            Cause(
+                code="TFG416",
+                message="the code is for TensorFlow 1: tensorflow.contrib is gone in TensorFlow 2",
+                why="the module was removed with 2.0",
+                remedies=(Remedy("Use TensorFlow 1.15 (Python up to 3.7), or the code's port to 2."),),
+            )
+        ]
+    return [
+        Cause(
+            code="TFG404",
+            message=f"{said.object} is missing: the installation is incomplete, or another folder of that name comes"
+            f" first",
+            why="a part of the package that every release has is not found",
+            decides=(
+                "what is imported, and where it is from",
+                'python -c "import tensorflow; print(tensorflow.__path__)"; python -m tfguard',
+            ),
+            remedies=(
+                Remedy(
+                    "Uninstall, delete what is left of the folder, install again.",
+                    "python -m pip uninstall tensorflow && python -m pip install --no-cache-dir tensorflow",
+                ),
+                Remedy("Look into the user's site-packages, which come before the environment's.", "python -m site"),
+            ),
+            vain="a new environment while the broken copy lies in the user's site-packages",
+        ),
+        Cause(
+            code="TFG403",
+            message="several TensorFlow distributions may own one folder",
+            why="removing one of them removes files of the others",
+            decides=("the distributions", "python -m pip list | grep -iE 'tensorflow|tf.nightly'"),
+        ),
+    ]
+
+
+def no_attribute(said: Said, setting: Setting) -> list[Cause]:
+    """`module 'tensorflow' has no attribute`: of TensorFlow 1, or the module is not TensorFlow."""
+    if said.symbol in (
+        "Session",
+        "placeholder",
+        "ConfigProto",
+        "get_default_graph",
+        "app",
+        "flags",
+        "contrib",
+        "global_variables_initializer",
+        "reset_default_graph",
+        "logging",
+    ):
+        return [
+            Cause(
+                code="TFG416",
+                message=f"the code is for TensorFlow 1: tf.{said.symbol} is gone in TensorFlow 2",
+                why="the name was removed with 2.0",
+                remedies=(Remedy("Use tf.compat.v1, or the code's port to TensorFlow 2."),),
+            )
+        ]
+    if said.object != "tensorflow":
+        return keras(said, setting) if setting.mentions("keras") else cannot_import(said, setting)
+    partial = no_module_in_tensorflow(said, setting)[0]
+    from dataclasses import replace
+
+    return [
+        replace(
+            partial,
+            message=f"what is imported as tensorflow has no {said.symbol}: a leftover folder, a file of that name,"
+            f" or another release",
+        ),
+        *shadowed(replace(said, object="tensorflow", library=""), setting),
+    ]
+
+
+def cannot_import(said: Said, setting: Setting) -> list[Cause]:
+    """A name that this TensorFlow does not have."""
+    return [
+        Cause(
+            code="TFG416",
+            message=f"a package asks {said.object} for {said.symbol}, which this TensorFlow does not have",
+            why="the package was made for another release of TensorFlow",
+            decides=("the versions", f"python -m pip list | grep -iE 'tensorflow|keras'; {_CHECK}"),
+            remedies=(
+                Remedy(
+                    "Install the release of that package made for this TensorFlow, or the TensorFlow it asks for.",
+                    _CHECK,
+                ),
+            ),
+        ),
+        Cause(
+            code="TFG404",
+            message="the installation of TensorFlow may be mixed of two releases",
+            why="files of two releases ask each other for names",
+            remedies=(
+                Remedy("Install it again.", "python -m pip install --force-reinstall --no-cache-dir tensorflow"),
+            ),
+        ),
+    ]
+
+
+def wheel_tag(said: Said, setting: Setting) -> list[Cause]:
+    """pip refuses a wheel by its name."""
+    return [
+        Cause(
+            code="TFG402",
+            message=f"{said.object or 'the wheel'} is for another Python or platform than this one",
+            why="the tags in its name (Python, ABI, platform) are none of those that this pip takes",
+            decides=("the tags that are taken", "python -m pip debug --verbose | head -40"),
+            remedies=(
+                Remedy("Let pip choose.", "python -m pip install tensorflow"),
+                Remedy("Use a 64-bit Python of a version that the release has wheels for."),
+            ),
+            vain="renaming the wheel, or unpacking it by hand",
+        )
+    ]
+
+
+def no_distribution(said: Said, setting: Setting) -> list[Cause]:
+    """No file on the index fits this Python."""
+    return [
+        Cause(
+            code="TFG417",
+            message=f"there is no wheel of {said.object} for this Python and platform",
+            why="pip offers what the index has for this version, word size and processor, and that is nothing",
+            decides=(
+                "this Python",
+                (
+                    "python -c \"import sys, struct, platform; print(sys.version, struct.calcsize('P') * 8,"
+                    ' platform.machine())"'
+                ),
+            ),
+            remedies=(
+                Remedy(
+                    "Use a 64-bit Python of a version that the release supports (3.10 to 3.13 for 2.21).",
+                    "python3.12 -m venv env && env/bin/python -m pip install tensorflow",
+                ),
+                Remedy("Update pip: an old one does not know newer tags.", "python -m pip install --upgrade pip"),
+            ),
+            vain="a wheel for another Python under a new name",
+        )
+    ]
+
+
+def requirement(said: Said, setting: Setting) -> list[Cause]:
+    """pip's list of what does not fit, after an install."""
+    import itertools
+
+    owners = {
+        one
+        for one in re.findall(
+            r"(?m)^(?:error: )?([a-z][\w.-]{1,60}) [\w.+-]{1,40} (?:requires|has requirement)", setting.whole
+        )
+        if _TENSORFLOWS.match(one)
+    }
+    have = re.split(r"[ =<>]", said.have.lower())[0]
+    by_name = {"protobuf": protobuf, "numpy": numpy_abi, "keras": keras, "h5py": hdf5}
+    if len(owners) > 1 and not owners <= {"tensorflow", "tensorflow-intel", "tensorflow-cpu-aws", "tensorflow-macos"}:
+        names = ", ".join(sorted(owners))
+        return [
+            Cause(
+                code="TFG403",
+                message=f"several TensorFlow distributions are installed over one another: {names}",
+                why="they own the same folder, and ask for different versions of the same packages",
+                decides=("the distributions", "python -m pip list | grep -iE 'tensorflow|tf.nightly'"),
+                remedies=(
+                    Remedy(
+                        "Uninstall all of them, then install one.",
+                        f"python -m pip uninstall {' '.join(sorted(owners))} && python -m pip install tensorflow",
+                    ),
+                ),
+            )
+        ]
+    if have in by_name:
+        return by_name[have](said, setting)
+    rows = tuple(
+        itertools.islice((("asked for", f"{said.object} {said.version}: {said.need}"), ("installed", said.have)), 2)
+    )
+    return [
+        Cause(
+            code="TFG414",
+            message=f"{said.object} asks for {said.need}, installed is {said.have}",
+            why="pip says so after it has installed; it may or may not matter for the import",
+            rows=rows,
+            decides=("all that does not fit", _CHECK),
+            remedies=(Remedy("Install what is asked for.", f"python -m pip install '{said.need}'"),),
+            severity="warning",
+        )
+    ]

@@ -1,0 +1,375 @@
+"""Messages of Python and its packages about an installation: modules, NumPy, protobuf, Keras, pip."""
+
+from __future__ import annotations
+
+from tfguard.diagnosis.shape import Shape, shape
+
+_NAME = r"['\"]?(?P<{}>[A-Za-z_][\w.]{{0,150}})['\"]?"
+_SYMBOL, _MODULE = _NAME.format("symbol"), _NAME.format("object")
+
+
+def _python(
+    kind: str,
+    marks: str | tuple[str, ...],
+    pattern: str,
+    *,
+    weight: int = 1,
+    loader: str = "python",
+    claims: bool = True,
+    reach: int = 0,
+    lead: int = 250,
+) -> Shape:
+    return shape(kind, marks, pattern, loader=loader, weight=weight, claims=claims, reach=reach, lead=lead)
+
+
+NUMPY: tuple[Shape, ...] = (
+    _python("numpy-abi", "_array_api not found", r"_ARRAY_API not found", weight=0, loader="numpy"),
+    _python(
+        "numpy-abi",
+        "compiled using numpy 1",
+        r"compiled using NumPy (?P<need>[\d.x]{1,12}) cannot be run in(?:[\n ]{1,3}NumPy (?P<have>[\w.]{1,20}[\w]))?",
+        weight=0,
+        loader="numpy",
+        reach=2,
+    ),
+    _python(
+        "numpy-abi",
+        ("compiled against a", "compiled with api", "api version 0x", "abi version 0x"),
+        r"compiled (?:against|with) (?:A[PB]I)(?: version)? (?P<need>0x[0-9a-f]+)\D{1,60}(?P<have>0x[0-9a-f]+)",
+        weight=0,
+        loader="numpy",
+    ),
+    _python(
+        "numpy-abi",
+        "size changed",
+        r"numpy\.(?P<symbol>dtype|ufunc|ndarray) size changed[^\n]{0,200}",
+        weight=0,
+        loader="numpy",
+    ),
+    _python(
+        "numpy-abi",
+        "was removed in the numpy 2.0",
+        r"`?'?(?P<symbol>np\.\w{1,40})'? was removed in the NumPy 2\.0 release",
+        weight=0,
+        loader="numpy",
+    ),
+    _python(
+        "numpy-abi",
+        "has no attribute",
+        r"module 'numpy(?:\.core\.multiarray|\.core\.umath|\.random)?' has no attribute " + _SYMBOL,
+        weight=0,
+        loader="numpy",
+    ),
+    _python(
+        "numpy-abi",
+        ("multiarray failed to import", "umath failed to import"),
+        r"numpy\.(?:_?core|_core)\.\w+ failed to import",
+        loader="numpy",
+    ),
+    _python("numpy-abi", "pybfloat16_type.tp_base", r"Check failed: PyBfloat16_Type\.tp_base", loader="numpy"),
+    _python(
+        "numpy-abi",
+        "raised unreported exception",
+        r"initialization of " + _MODULE + r" raised unreported exception",
+        weight=2,
+        loader="numpy",
+    ),
+    _python(
+        "numpy-abi",
+        "cannot import name",
+        r"cannot import name " + _SYMBOL + r" from ['\"]numpy(?:\.[\w.]+)?['\"]",
+        loader="numpy",
+    ),
+    _python(
+        "no-module-numpy",
+        "no module named",
+        r"No module named ['\"]?(?P<object>numpy\.(?:_?core|_core)\.\w{1,40})",
+        weight=0,
+        loader="numpy",
+    ),
+    _python(
+        "no-module-numpy",
+        "c-extensions failed",
+        r"Importing the numpy (?P<object>C-extensions|c-extensions) failed",
+        weight=3,
+        loader="numpy",
+    ),
+    _python(
+        "no-module-numpy",
+        "multiarray numpy extension",
+        r"Importing the multiarray numpy extension module failed",
+        weight=3,
+        loader="numpy",
+    ),
+)
+
+PROTOBUF: tuple[Shape, ...] = (
+    _python(
+        "protobuf",
+        ("google.protobuf", "google/protobuf", "google\\protobuf"),
+        r"\b(?:Import|Attribute|Key|Type|ModuleNotFound)Error\b[^\n]{0,300}google[./\\]protobuf",
+        weight=2,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        "be created directly",
+        r"Descriptors (?:cannot|can not|can't) (?:not )?be created directly",
+        weight=0,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        "google.protobuf",
+        r"cannot import name " + _SYMBOL + r" from (?:partially initialized module )?['\"]google\.protobuf[\w.]{0,60}",
+        weight=0,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        ("runtime_version", "'builder'", "descriptor_pool"),
+        r"cannot import name ['\"]?(?P<symbol>runtime_version|builder|descriptor_pool|symbol_database"
+        r"|service_reflection|enum_type_wrapper)['\"]?",
+        weight=0,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        ("gencode/runtime", "gencode version"),
+        r"(?:Detected (?:incompatible|mismatched) Protobuf Gencode/Runtime|gencode version (?P<need>[\d.]{1,12})"
+        r" )[^\n]{0,200}",
+        weight=0,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        "no module named",
+        r"No module named ['\"]?(?P<object>google\.protobuf(?:\.[\w.]{1,80})?|google|protobuf)['\"]?$",
+        weight=1,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        "protocol buffer runtime",
+        r"This program requires version (?P<need>[\d.]{1,12}) of the Protocol Buffer runtime library, but the"
+        r" installed version is (?P<have>[\d.]{1,12}\d)",
+        weight=0,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        ("'serialized_options'", "'create_key'", "'serialized_pb'", "'syntax'"),
+        r"unexpected keyword argument '(?P<symbol>serialized_options|create_key|serialized_pb|syntax)'",
+        weight=0,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        ("'messagefactory'", "'fielddescriptor'", "'symboldatabase'", "'google.protobuf"),
+        r"(?:'(?:MessageFactory|FieldDescriptor|SymbolDatabase|Descriptor\w{0,20})' object|module"
+        r" 'google\.protobuf[\w.]{0,60}') has no attribute " + _SYMBOL,
+        weight=0,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        "expected a message object, but got",
+        r"expected a message object, but got",
+        weight=0,
+        loader="protobuf",
+    ),
+)
+
+KERAS: tuple[Shape, ...] = (
+    _python(
+        "keras",
+        "cannot import name",
+        r"cannot import name ['\"]?(?P<symbol>\w{0,40}keras\w{0,40})['\"]?(?! from partially)",
+        weight=1,
+        loader="keras",
+    ),
+    _python(
+        "keras",
+        "cannot import name",
+        r"cannot import name "
+        + _SYMBOL
+        + r" from (?:partially initialized module )?['\"](?P<object>(?:tf_)?keras(?:_core)?(?:\.[\w.]{1,80})?"
+        r"|tensorflow(?:\.python)?\.keras[\w.]{0,80}|tensorflow\.tools\.docs)['\"]",
+        weight=0,
+        loader="keras",
+    ),
+    _python("keras", "dtensor", r"cannot import name ['\"]?(?P<symbol>dtensor)['\"]?", weight=0, loader="keras"),
+    _python(
+        "keras",
+        "no module named",
+        r"No module named ['\"]?(?P<object>(?:tf_keras|keras)(?:\.[\w.]{1,80})?"
+        r"|tensorflow\.(?:python\.)?keras[\w.]{0,80})['\"]?",
+        weight=1,
+        loader="keras",
+    ),
+    _python(
+        "keras",
+        "has no attribute",
+        r"module ['\"](?P<object>(?:tf_)?keras[\w.]{0,80}|tensorflow\.(?:_api\.v2\.|python\."
+        r"|compat\.v2\.)?[\w.]{0,40}keras[\w.]{0,60})['\"] has no attribute " + _SYMBOL,
+        weight=0,
+        loader="keras",
+    ),
+    _python(
+        "keras",
+        "dtensor",
+        r"module ['\"](?P<object>tensorflow[\w.]{0,80})['\"] has no attribute ['\"](?P<symbol>dtensor)",
+        weight=0,
+        loader="keras",
+    ),
+    _python(
+        "keras",
+        ("keras 3, but this is not yet supported", "backwards-compatible tf-keras"),
+        r"installed version of Keras is Keras 3|(?:install|using) the backwards-compatible tf-keras",
+        weight=0,
+        loader="keras",
+    ),
+    _python(
+        "keras",
+        "keras requires tensorflow",
+        r"Keras requires TensorFlow (?P<need>[\d.]{1,10})[^\n]{0,80}",
+        weight=0,
+        loader="keras",
+    ),
+    _python(
+        "keras",
+        "another metric with the same name",
+        r"Another metric with the same name already exists",
+        weight=0,
+        loader="keras",
+    ),
+)
+
+HDF5: tuple[Shape, ...] = (
+    _python(
+        "hdf5", "hdf5 library version mismatched", r"HDF5 library version mismatched error", weight=0, loader="h5py"
+    ),
+    _python(
+        "hdf5",
+        "running against hdf5",
+        r"h5py is running against HDF5 (?P<have>[\d.]{1,12}) when it was built against (?P<need>[\d.]{1,12}\d)",
+        weight=2,
+        loader="h5py",
+    ),
+    _python("hdf5", "dependency hdf5", r"Unable to load dependency HDF5", weight=0, loader="h5py"),
+    _python(
+        "hdf5",
+        "h5py",
+        r"['\"]?(?P<object>h5py\.[\w.]{1,60})['\"]? has no attribute " + _SYMBOL,
+        weight=0,
+        loader="h5py",
+    ),
+    _python(
+        "hdf5",
+        "cannot import name",
+        r"cannot import name " + _SYMBOL + r" from (?:partially initialized module )?['\"]h5py[\w.]{0,60}['\"]",
+        weight=0,
+        loader="h5py",
+    ),
+    _python("hdf5", "no module named", r"No module named ['\"]?(?P<object>h5py\.[\w.]{1,60})", weight=0, loader="h5py"),
+)
+
+MODULES: tuple[Shape, ...] = (
+    _python(
+        "no-init",
+        "does not define",
+        r"dynamic module does not define (?:module export|init) function \(?['\"]?(?P<symbol>\w{0,120})",
+        weight=0,
+    ),
+    _python(
+        "lazy-loader",
+        "is not a package",
+        r"No module named ['\"]?(?P<object>tensorflow[\w.]{0,80})['\"]?;"
+        r" ['\"]?(?P<requirer>tensorflow\.[\w.]{1,60})['\"]? is not a package",
+    ),
+    _python(
+        "shadowed",
+        "is not a package",
+        r"No module named ['\"]?(?P<object>[\w.]{1,80})['\"]?; ['\"]?(?P<requirer>[\w.]{1,60})['\"]? is not a package",
+    ),
+    _python(
+        "shadowed",
+        "partially initialized module",
+        r"(?:cannot import name ['\"](?P<symbol>\w{1,80})['\"] from )?partially initialized module"
+        r" ['\"](?P<object>[\w.]{1,80})['\"](?: has no attribute ['\"]\w{1,80}['\"])? ?\(most likely due to a"
+        r" circular import\)(?: \((?P<library>[^)\n]{1,400})\))?",
+    ),
+    _python("shadowed", "consider renaming", r"\(consider renaming ['\"](?P<library>[^'\"\n]{1,400})['\"]", weight=0),
+    _python(
+        "source-tree",
+        "pywrap_tensorflow",
+        r"cannot import name ['\"]?(?P<symbol>_?pywrap_tensorflow(?:_internal)?)['\"]?(?! from partially)",
+    ),
+    _python(
+        "source-tree",
+        "from its source directory",
+        r"(?:Do not|Please do not) import tensorflow from its source directory",
+        weight=1,
+    ),
+    _python("no-module-native", "_pywrap_tensorflow", r"No module named ['\"]?(?P<object>[\w.]{0,60}_pywrap_\w{1,60})"),
+    _python("no-module-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow)['\"]?(?![\w.;])"),
+    _python("no-module-in-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow\.[\w.]{1,80})"),
+    _python(
+        "no-attribute-tensorflow",
+        "has no attribute",
+        r"module ['\"](?P<object>tensorflow[\w.]{0,80})['\"] has no attribute " + _SYMBOL,
+        weight=2,
+    ),
+    _python(
+        "cannot-import-tensorflow",
+        "cannot import name",
+        r"cannot import name "
+        + _SYMBOL
+        + r" from ['\"](?P<object>tensorflow[\w.]{0,80})['\"](?: \((?P<library>[^)\n]{1,400})\))?",
+        weight=2,
+    ),
+    _python(
+        "no-module-native",
+        "no module named",
+        r"No module named ['\"]?(?P<object>(?:\w{1,40}\.){0,6}_[a-z]\w{0,60})['\"]?$",
+        weight=2,
+    ),
+)
+
+PIP: tuple[Shape, ...] = (
+    _python(
+        "wheel-tag",
+        "not a supported wheel",
+        r"(?P<object>[\w.+-]{1,200}\.whl) is not a supported wheel on this platform",
+        weight=0,
+        loader="pip",
+    ),
+    _python(
+        "wheel-tag", ("not a supported wheel", "supported wheel"), r"is not a supported wheel", weight=0, loader="pip"
+    ),
+    _python(
+        "no-distribution",
+        "no matching distribution",
+        r"No matching distribution found for (?P<object>(?:tensorflow|tf)[\w.=<>~!-]{0,60})",
+        weight=1,
+        loader="pip",
+    ),
+    _python(
+        "no-distribution",
+        "satisfies the requirement",
+        r"Could not find a version that satisfies the requirement (?P<object>(?:tensorflow|tf)[\w.=<>~!-]{0,60})",
+        weight=1,
+        loader="pip",
+    ),
+    _python(
+        "requirement",
+        "which is incompatible",
+        r"(?P<object>[A-Za-z][\w.-]{0,80}) (?P<version>[\w.+-]{1,60}) (?:requires|has requirement)"
+        r" (?P<need>[A-Za-z][\w.-]{0,60}[^,\n]{0,80}(?:,[<>=!~]{1,3}[\w.*]{1,20}){0,5}),"
+        r" but you(?: have|'ll have) (?P<have>[A-Za-z][\w.-]{0,60} [\w.+-]{1,40}) which is incompatible",
+        weight=1,
+        loader="pip",
+        lead=500,
+    ),
+)
+SHAPES = (*NUMPY, *PROTOBUF, *HDF5, *MODULES[:4], *KERAS, *MODULES[4:], *PIP)

@@ -1,0 +1,57 @@
+"""Messages of Windows' loader as Python passes them on; the system's words are in the user's language."""
+
+from __future__ import annotations
+
+from tfguard.diagnosis.shape import Shape, shape
+
+_DLL = r"[\w.+-]{1,100}\.(?:dll|pyd)"
+
+
+def _windows(kind: str, marks: str | tuple[str, ...], pattern: str, *, lead: int = 250) -> Shape:
+    return shape(kind, marks, pattern, loader="windows", claims=True, lead=lead)
+
+
+SHAPES: tuple[Shape, ...] = (
+    _windows(
+        "dll-load-failed",
+        "dll load failed",
+        r"DLL load failed(?: with error code (?P<errno>\d{1,5}))?(?: ?while importing"
+        r" (?P<object>_?[A-Za-z][\w.]{0,100}))?"
+        r"\s?[:.]?\s?(?P<detail>.{0,400})",
+    ),
+    _windows(
+        "dll-not-found",
+        ("could not find the dll", "could not find '", "that this dll be installed"),
+        r"Could not find (?:the DLL\(s\) )?'(?P<library>[^'\n]{1,200}\.dll)",
+    ),
+    _windows(
+        "dll-not-found",
+        "could not find module",
+        r"Could not find module '(?P<library>[^'\n]{1,400})'(?: \(or one of its dependencies\))?",
+    ),
+    _windows("dll-error", "winerror", r"\[WinError (?P<errno>\d{1,5})\]:? ?(?P<detail>.{0,300})"),
+    _windows("dll-error", "python is not recogn", r"(?P<errno>9009)"),
+    _windows("dll-bad", "%1", r"(?P<detail>(?<!\w)%1 .{0,120}win32.{0,60})"),
+    _windows(
+        "dll-conflict",
+        "conflicts with this version of python",
+        r"Module use of (?P<library>\S{1,60}) conflicts with this version of Python",
+    ),
+    _windows(
+        "dll-missing-dialog",
+        ("is missing from your computer", "was not found. reinstalling", "was not found."),
+        rf"(?P<library>{_DLL}) (?:is missing from your computer|was not found)",
+    ),
+    _windows(
+        "so-not-found",
+        ".so not found",
+        r"(?:NotFoundError: ?|: ?|^|['\"])(?P<object>[^\s'\"*<>|]{1,600}\.so) not found",
+        lead=700,
+    ),
+    _windows(
+        "plugin-not-found",
+        ".dll not found",
+        r"NotFoundError: ?(?P<object>[^'\"*<>|\n]{1,600}\.dll) not found",
+        lead=700,
+    ),
+)
