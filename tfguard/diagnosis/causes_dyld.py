@@ -6,7 +6,7 @@ import os
 import re
 
 from tfguard.diagnosis.cause import Cause, in_packages, is_plugin, name, package_of, quoted
-from tfguard.diagnosis.causes_elf import driver_missing, name_of_plugin, plugin
+from tfguard.diagnosis.causes_nvidia import driver_missing, name_of_plugin, plugin
 from tfguard.diagnosis.causes_symbols import undefined
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting

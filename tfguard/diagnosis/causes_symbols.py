@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tfguard.diagnosis.cause import Cause, check, is_plugin, name, of_tensorflow, package_of, quoted
-from tfguard.diagnosis.causes_elf import plugin
+from tfguard.diagnosis.causes_nvidia import plugin
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tfguard.diagnosis.cause import Cause, in_packages, is_plugin, name
-from tfguard.diagnosis.causes_elf import cuda_missing, plugin
+from tfguard.diagnosis.causes_nvidia import cuda_missing, plugin
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.diagnosis.translated import INITIALISATION, MODULE_NOT_FOUND, PROCEDURE_NOT_FOUND, has_any
