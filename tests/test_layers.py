@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("processor", "limits"),
     ("live_host", "live_mac", "installed.*"),
     ("loader.*",),
-    ("foreign_python", "foreign_host"),
+    ("foreign_python", "foreign_host", "foreign_mac"),
     ("case", "finding"),
     ("twins", "whereabouts", "surroundings", "conditions", "conflicts", "gpu_search", "op_names"),
     ("rules.*", "investigate", "investigate_mac"),

@@ -173,7 +173,7 @@ def _tree(options: argparse.Namespace) -> tuple[str, int]:
 def _reports(options: argparse.Namespace) -> list[Report]:
 
     _check_codes(options.ignore)
-    if options.host is not None:
+    if options.host is not None and options.root is None:
         return _for_another_host(options)
     host = _host(options)
     if options.after is not None:
@@ -245,11 +245,31 @@ def _host(options: argparse.Namespace) -> Host | None:
         if options.root is None:
             python = which(options.python) or options.python
             return Host.from_root("/", python, environment={**os.environ, **given})
+        if options.host is not None:
+            return _named_with_tree(options, given)
         return Host.from_root(options.root, options.python, environment=given)
     except OSError as error:
         raise _UsageError(f"{error.filename}: {error.strerror}") from None
     except ValueError as error:
         raise _UsageError(str(error)) from None
+
+
+def _named_with_tree(options: argparse.Namespace, given: dict[str, str]) -> Host:
+    """The tree's files, on the macOS and for the processor of the name."""
+    from dataclasses import replace
+
+    from tfguard.foreign_mac import host_of_mac_tree
+    from tfguard.named_host import named_host
+    from tfguard.root import Root
+
+    named = named_host(options.host)
+    tree = host_of_mac_tree(Root(os.path.realpath(options.root)), options.python, given)
+    assert named.mac is not None
+    assert tree.mac is not None
+    machine = {name: getattr(named.mac, name) for name in ("version", "architecture", "translated")}
+    # what the tree does not say of these the name does
+    skipped = tuple(one for one in tree.skipped if not one.startswith(("the tree does not say", "the Python is for")))
+    return replace(tree, version=named.version, skipped=skipped, mac=replace(tree.mac, **machine))
 
 
 def _as_inside(target: str, host: Host | None) -> str:
@@ -282,9 +302,25 @@ def _opened_after(head: Head, host: Host | None) -> str | None:
     from tfguard.image import Image
     from tfguard.installation import find_package
 
-    needed = head.content.needed if isinstance(head.content, Image) else ()
-    is_op = any(os.path.basename(name).startswith("libtensorflow_framework.") for name in needed)
+    if not isinstance(head.content, Image):
+        return _opened_after_on_mac(head.path, host)
+    is_op = any(os.path.basename(name).startswith("libtensorflow_framework.") for name in head.content.needed)
     return "tensorflow" if is_op and find_package("tensorflow", host) is not None else None
+
+
+def _opened_after_on_mac(path: str, host: Host | None) -> str | None:
+    from tfguard.live_host import this_host
+    from tfguard.mac_packages import find_mac_package
+    from tfguard.macho_image import MachoImage
+
+    if host is None and sys.platform != "darwin":
+        return None
+    mac = (host or this_host()).mac
+    if mac is None or find_mac_package(mac, "tensorflow") is None:
+        return None
+    images = [one.content for one in mac.files.look_at(os.path.abspath(path)).slices]
+    needed = [name for one in images if isinstance(one, MachoImage) for name in one.needed]
+    return "tensorflow" if any("libtensorflow_framework." in name for name in needed) else None
 
 
 def _require_name(name: str) -> None:
@@ -296,6 +332,12 @@ def _require_package(name: str, host: Host | None) -> None:
     from tfguard.installation import find_package
 
     _require_name(name)
+    if host is not None and host.mac is not None:
+        from tfguard.mac_packages import find_mac_package
+
+        if find_mac_package(host.mac, name) is None:
+            raise _UsageError(f"{host.executable} has no package {name!r}")
+        return
     if host is not None and host.python is None:
         raise _UsageError("; ".join(host.skipped) or f"{host.executable} is no Python that is known")
     if find_package(name, host) is None:

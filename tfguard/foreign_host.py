@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from tfguard.binary.program import loader_of
 from tfguard.foreign import Foreign
+from tfguard.foreign_mac import host_of_mac_tree, is_mac
 from tfguard.foreign_python import find_python, interpreter_at
 from tfguard.host import Host, LoadedImage, Processor
 from tfguard.image import EM_386, EM_AARCH64, EM_X86_64, Image
@@ -40,6 +41,8 @@ def host_of_root(
     if not os.path.isdir(place):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place)
     root, given = Root(place), environment or {}
+    if is_mac(root):
+        return host_of_mac_tree(root, python, given)
     path = find_python(root) if python is None else f"/{python.lstrip('/')}"
     if root.is_here and python is not None:
         path = os.path.abspath(python)

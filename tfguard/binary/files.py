@@ -10,8 +10,7 @@ from typing import Protocol
 
 from tfguard.binary.macho import Source, look_at_macho, open_source
 from tfguard.macho_image import MachoHead
-
-_LINKS_LIMIT = 40  # as the kernel's: a circle of links is no file
+from tfguard.root import Root
 
 
 class Files(Protocol):
@@ -41,7 +40,7 @@ _NO_NATIVES = frozenset(("__pycache__", "include"))
 class Disk:
     """This machine's disk, or the tree below `root` as that of another system.
 
-    Absolute links inside a tree lead into it, and none leads out of it. With `ignores_case` names are found whatever
+    With `ignores_case` names are found whatever
     their case, as on the file system that Macs come with.
     """
 
@@ -102,44 +101,26 @@ class Disk:
         if not self.root:
             return path
         if path not in self._places:
-            self._places[path] = self._walk(path)
+            tree = Root(self.root)
+            try:
+                self._places[path] = tree.outside(_spelled(path, tree) if self.ignores_case else path)
+            except (OSError, ValueError):
+                self._places[path] = None
         return self._places[path]
 
-    def _walk(self, path: str) -> str | None:
-        """Follow a path component by component, links inside the tree."""
-        pending = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-        place, links = self.root.rstrip("/"), 0
-        base = place
-        while pending:
-            part = pending.pop()
-            if part == "..":
-                place = os.path.dirname(place) if place != base else place
-                continue
-            found = self._entry(place, part)
-            if found is None:
-                return None
-            if os.path.islink(found):
-                links += 1
-                if links > _LINKS_LIMIT:
-                    return None
-                target = os.readlink(found)
-                place = base if target.startswith("/") else place
-                pending += [one for one in reversed(target.split("/")) if one not in ("", ".")]
-            else:
-                place = found
-        return place
 
-    def _entry(self, folder: str, name: str) -> str | None:
-        try:
-            found = os.path.join(folder, name)
-            if os.path.lexists(found):
-                return found
-            if not self.ignores_case or not os.path.isdir(folder):
-                return None
-            wanted = name.casefold()
-            return next((os.path.join(folder, one) for one in os.listdir(folder) if one.casefold() == wanted), None)
-        except (OSError, ValueError):
-            return None
+def _spelled(path: str, tree: Root) -> str:
+    """The path in the case that its parts have on disk, as far as they are there."""
+    done = ""
+    for part in path.split("/"):
+        if not part:
+            continue
+        name = part
+        if part not in (".", "..") and not tree.lexists(f"{done}/{part}"):
+            wanted = part.casefold()
+            name = next((one for one in tree.names_in(done or "/") if one.casefold() == wanted), part)
+        done = f"{done}/{name}"
+    return done
 
 
 def _renamed(head: MachoHead, path: str) -> MachoHead:

@@ -48,7 +48,7 @@ def refused_file(head: MachoHead, mac: Mac, *, static: bool) -> MachoImage | Ref
     refusal = _refused_type(image, static=static) or _refused_platform(image, mac) or _refused_layout(image)
     if refusal is None and (why := foreign_team(image, mac)) is not None:
         text = f"code signature in ({image.path}) not valid for use in process using Library Validation: {why}"
-        refusal = Refusal("library-validation", "D-74", text, detail=why)
+        refusal = Refusal("library-validation", "D-74", text, mac.team is not None, why)
     return refusal or image
 
 

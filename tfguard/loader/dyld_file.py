@@ -72,7 +72,7 @@ def refused_file(head: MachoHead, mac: Mac, *, static: bool) -> MachoImage | Ref
         return Refusal("malformed", "D-27", None, certain=False, detail=image.detail)
     refusal = refused_mapping(image, mac)
     if refusal is None and (why := foreign_team(image, mac)) is not None:
-        refusal = Refusal("library-validation", "D-74", in_process(image, why), detail=why)
+        refusal = Refusal("library-validation", "D-74", in_process(image, why), mac.team is not None, why)
     return refusal or image
 
 
