@@ -23,6 +23,7 @@ from tfguard.report import Report
 # The packages whose import goes on with its check done: neither hook nor safe_import checks them once more.
 _checked: ContextVar[frozenset[str]] = ContextVar("tfguard_checked", default=frozenset())
 
+_OF_THE_INSTALLATION = "TFG4"
 # ImportErrors of the import system about names, not files, by how they begin.
 _ABOUT_NAMES = ("cannot import name", "attempted relative import", "bad magic number")
 
@@ -44,11 +45,11 @@ def safe_import(
     Raises GuardImportError, before anything is loaded, where the loader is certain to refuse a file or to kill the
     process. Files, dependencies and versions are always checked; undefined symbols when a library comes from an
     unusual place, and after the fact when a native file fails all the same: then the exception raised has the
-    original one as its cause. Every other exception of the import arrives as it is. Warnings are issued as
-    GuardWarning; with `gpu=True` there is one where TensorFlow would see no GPU, though the machine has one. Of a
-    dotted name the whole package is checked, unless it is imported already. With `probe=True` it is then imported in
-    a child process first (`tfguard.probe`): what would kill the process raises here. That costs the time of a second
-    import.
+    original one as its cause. Every other exception of the import arrives as it is, with a note where something
+    about the installation is wrong (Python 3.11 and newer). Warnings are issued as GuardWarning; with `gpu=True`
+    there is one where TensorFlow would see no GPU, though the machine has one. Of a dotted name the whole package is
+    checked, unless it is imported already. With `probe=True` it is then imported in a child process first
+    (`tfguard.probe`): what would kill the process raises here. That costs the time of a second import.
     """
     top = name.partition(".")[0]
     if is_off() or not top or top in sys.modules or top in _checked.get():
@@ -86,8 +87,10 @@ class _Explaining:
             explained = _explain_import(error, self._name, self._ignore, self._report)
             if explained is not None:
                 raise explained from error
-        elif isinstance(error, OSError):  # of ctypes: its type must stay, so that whoever catches it still does
+        if isinstance(error, OSError):  # of ctypes: its type must stay, so that whoever catches it still does
             _annotate(error, self._name, self._ignore, self._report)
+        elif isinstance(error, Exception):
+            _note_installation(error, self._name, self._ignore)
 
 
 def load_op_library(path: StrPath | bytes, *, ignore: Collection[str] = ()) -> ModuleType:
@@ -258,6 +261,19 @@ def _annotate(error: OSError, name: str, ignore: Collection[str], checked: Repor
         explained = _explain(str(error), name, "", ignore, checked, lambda: check_import(name))
         if explained is not None:
             error.add_note(str(explained))
+
+
+def _note_installation(error: Exception, name: str, ignore: Collection[str]) -> None:
+    """Note on an exception of Python code what is wrong with the installation: there may be its cause."""
+    if isinstance(error, GuardError) or not hasattr(error, "add_note"):
+        return
+    try:
+        report = check_import(name, ignore=ignore)
+        found = tuple(one for one in report.findings if one.code.startswith(_OF_THE_INSTALLATION))
+        if found:
+            error.add_note(f"What tfguard finds in this installation:\n{replace(report, findings=found)}")
+    except Exception:  # fail open: the original exception says more than a fault of the guard
+        return
 
 
 def _explain(

@@ -16,6 +16,7 @@ import pytest
 
 from tests.installation.environment import Environment, codes
 from tests.support.build import Compiler
+from tests.support.packages import ROOT
 
 pytestmark = pytest.mark.tensorflow
 
@@ -127,6 +128,20 @@ def test_broken_and_mended(shared: Environment, case: Breakage) -> None:
     finally:
         shutil.rmtree(shared.project)
         shared.project.mkdir()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes before")
+def test_exception_with_a_note(shared: Environment) -> None:
+    """What may be the cause is a warning before the import, and a note on the exception after it."""
+    _write("numpy.py", "print('mine')\n")(shared)
+    script = f"import sys; sys.path.insert(1, {str(ROOT)!r}); import tfguard; tfguard.safe_import()"
+
+    said = shared.last_words(script, whole=True)
+    (shared.project / "numpy.py").unlink()
+
+    assert "GuardWarning: TFG407 shadowed-module: " in said
+    assert "ImportError: cannot import name 'typing' from 'numpy'" in said
+    assert said.index("What tfguard finds in this installation:") > said.index("ImportError: cannot import name")
 
 
 def test_in_another_environment(shared: Environment, tmp_path: Path) -> None:
