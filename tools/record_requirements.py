@@ -3,8 +3,8 @@
 python tools/record_requirements.py OUTCOMES.json [PYTHON...] > tfguard/data/requirements.txt
 
 Each PYTHON is one of an environment with a release of TensorFlow that imports. Into it nothing is installed: another
-version of something is put before it on PYTHONPATH, and what it is to do without is refused by a finder. What came of it
-is kept in OUTCOMES.json, from which the table is printed; a run takes ten minutes a release.
+version of something is put before it on PYTHONPATH, and what it is to do without is refused by a finder. What came of
+it is kept in OUTCOMES.json, from which the table is printed; a run takes ten minutes a release.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ SPANS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("protobuf", "5", "6", ("5.29.5",)),
     ("ml-dtypes", "0.4", "0.5", ("0.4.1",)),
     ("keras", "2.15", "3", ("2.15.0",)),
+    ("typing-extensions", "-", "4", ("3.10.0.2",)),
 )
 # Of two that both are beside TensorFlow. Seen with 2.18, 2.20 and 2.21, which themselves go with NumPy 2.
 PAIRS = (

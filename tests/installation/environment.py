@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +67,18 @@ class Environment:
         project.mkdir()
         (site,) = (folder / "venv" / "lib").glob("python3*/site-packages")
         return cls(folder / "venv" / "bin" / "python", site, project)
+
+    @classmethod
+    def prefix(cls, folder: Path) -> Environment:
+        """A Python with a prefix of its own, no virtual environment, as conda's are: the user's packages come first."""
+        base = Path(sys.base_prefix)
+        subprocess.run(["cp", "-al", str(base), str(folder / "env")], check=True)
+        (site,) = (folder / "env" / "lib").glob("python3.*/site-packages")
+        shutil.rmtree(site)
+        subprocess.run(["cp", "-al", sysconfig.get_paths()["purelib"], str(site)], check=True)
+        project = folder / "project"
+        project.mkdir()
+        return cls(folder / "env" / "bin" / f"python3.{sys.version_info[1]}", site, project)
 
     def pip(self, *arguments: str) -> None:
         """Run this environment's own pip."""

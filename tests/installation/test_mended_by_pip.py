@@ -5,6 +5,8 @@ Beside each stands what the import says of it without a guard.
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.installation.environment import Environment, Said, codes
+from tests.installation.environment import SCRIPT, Environment, Said, codes
+from tests.support.packages import ROOT
 from tests.support.wheels import member_of_wheel
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -148,6 +151,48 @@ def test_addon_for_another_tensorflow(environment: Environment) -> None:
     assert "undefined symbol" in before
     assert codes(findings) == [("TFG416", "warning")]
     assert environment.last_words(script) == ""
+
+
+def test_user_site(tmp_path: Path) -> None:
+    """An old NumPy in the user's own site directory, before that of the environment."""
+    environment = Environment.prefix(tmp_path)
+    user = tmp_path / "user"
+    environment.variables["PYTHONUSERBASE"] = str(user)
+    site = user / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
+    environment.pip("install", "--no-deps", "--target", str(site), "numpy==1.24.4")
+
+    before = environment.last_words()
+    findings = environment.findings()
+    done = environment.carry_out(findings[0].remedies[0][1] or "")
+    removed = environment.carry_out(findings[0].remedies[1][1] or "")
+
+    assert before == "AttributeError: module 'numpy' has no attribute 'exceptions'"
+    assert codes(findings)[0] == ("TFG409", "error")
+    assert "it works" in done.stdout, (findings, done.stderr[-1000:])
+    assert removed.returncode == 0, removed.stderr
+    assert environment.last_words() == ""
+    shutil.rmtree(tmp_path)
+
+
+def test_no_wheel_for_this_python(tmp_path: Path) -> None:
+    """A Python that is too new for every release: another one of this machine, and the release that fits it."""
+    environment = Environment.empty(tmp_path)
+    ask = (
+        f"import sys, json; sys.path.insert(1, {str(ROOT)!r}); from tfguard.installed.python import this_python\n"
+        "import tfguard; report = tfguard.check_import(python=this_python()._replace(version=(3, 15, 0)))\n"
+        "print(json.dumps([report.findings[0].code, report.findings[0].remedies[0].command]))"
+    )
+    (environment.project / "ask.py").write_text(ask)
+    environment.variables["HOME"] = str(tmp_path)
+
+    code, command = json.loads(environment.carry_out("python ask.py").stdout)
+    if command is None:
+        pytest.skip("no other Python on this machine")
+    done = environment.carry_out(f"{command} && tensorflow-env/bin/python -c {shlex.quote(SCRIPT)}")
+
+    assert code == "TFG417"
+    assert "it works" in done.stdout, (command, done.stderr[-2000:])
+    shutil.rmtree(tmp_path)
 
 
 def test_nothing_installed(tmp_path: Path) -> None:

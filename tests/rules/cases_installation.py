@@ -135,12 +135,12 @@ def _source_tree(scene: Scene) -> Question:
     return _ask(scene, "checkout", version=[3, 11, 0])
 
 
-def _user_site(scene: Scene) -> Question:
+def _user_site(scene: Scene, release: str = _RELEASE, old: str = "1.26.4") -> Question:
     environment = scene.root / "env"
     site, user = environment / "site-packages", scene.root / "user" / "site-packages"
-    lay_out(site, "tensorflow", _RELEASE, _FILES, requires=("numpy>=1.26",))
+    lay_out(site, "tensorflow", release, _FILES, requires=("numpy>=1.26",))
     lay_out(site, "numpy", "2.4.0", {"numpy/__init__.py": ""})
-    lay_out(user, "numpy", "1.26.4", {"numpy/__init__.py": ""})
+    lay_out(user, "numpy", old, {"numpy/__init__.py": ""})
     path = (str(user), str(site))
     python = _SOMEWHERE_ELSE | {"prefix": str(environment), "user_site": str(user), "path": list(path)}
     return Question(target="tensorflow", door="import", path=path, python=python, asks=False)
@@ -206,6 +206,7 @@ CASES: tuple[RuleCase, ...] = (
     RuleCase("TFG407-itself", _shadow("tensorflow.py"), warning=True),
     RuleCase("TFG408", _source_tree),
     RuleCase("TFG409", _user_site, warning=True),
+    RuleCase("TFG409-deadly", lambda scene: _user_site(scene, "2.21.0", "1.24.4")),
     RuleCase("TFG410", _beside("2.15.1", "numpy<2.0.0,>=1.23.5", "numpy==2.0.2")),
     RuleCase("TFG410-untried", _beside(_RELEASE, "numpy<3,>=2.5", "numpy==2.4.6"), warning=True),
     RuleCase("TFG410-undeclared", _undeclared),

@@ -52,6 +52,8 @@ def interpreters(python: Python) -> tuple[Interpreter, ...]:
     """The Pythons that are on PATH or in the usual places, newest first."""
     found: dict[tuple[int, int], str] = {}
     for directory in (*python.commands, *(os.path.join(one, "bin") for one in _prefixes(python, None))):
+        if directory.rstrip("/").endswith("shims"):
+            continue  # pyenv's and asdf's: scripts that may refuse
         for name in listing(directory):
             if (match := _LIBRARY.fullmatch(name)) and not name.endswith("t"):
                 found.setdefault((3, int(match[1])), os.path.join(directory, name))

@@ -344,17 +344,19 @@ def two_site_directories(case: Case) -> Verdict | None:
 
     `pip install --user` puts packages into the user's own site directory, which comes before the environment's on
     sys.path, of every Python of that version: of conda environments too. The package is then taken from there whatever
-    is installed in the environment.
+    is installed in the environment. It is an error where the import was seen to die of that version.
     """
     installed = case.installed
     if installed is None or not installed.hidden:
         return None
-    used, hidden = installed.hidden[0]
+    deadly = {one.have for one in installed.unmet if one.says is not None}
+    ordered = sorted(installed.hidden, key=lambda pair: pair[0] not in deadly)
+    used, hidden = ordered[0]
     rows = [
         (f"{one.name}", f"{one.version} in {one.site} hides {other.version} in {other.site}")
-        for one, other in installed.hidden[:_SHOWN]
+        for one, other in ordered[:_SHOWN]
     ]
-    names = " ".join(one.name for one, _ in installed.hidden)
+    names = " ".join(one.name for one, _ in ordered)
     return Verdict(
         message=f"{used} of the user's own site directory hides {hidden} of this environment",
         path=used.metadata,
@@ -363,7 +365,7 @@ def two_site_directories(case: Case) -> Verdict | None:
             Remedy("Start Python without that directory.", "PYTHONNOUSERSITE=1 python your_script.py"),
             Remedy("Remove what is there.", f"{pip(case)} uninstall -y {names}"),
         ),
-        severity="warning",
+        severity="error" if used in deadly else "warning",
     )
 
 
