@@ -119,7 +119,7 @@ class Host:
             return Head(path=path, errno=error.errno or EIO)
         except ValueError:  # a name with a NUL byte in it
             return Head(path=path, errno=ENOENT)
-        if isinstance(head.content, Image) and head.content.noexec:
+        if isinstance(head.content, Image) and head.content.noexec and not self.root.is_here:
             # of the file system that the tree lies on here, which says nothing of where it will lie
             head = head._replace(content=head.content._replace(noexec=False))
         return head

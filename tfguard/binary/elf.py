@@ -75,11 +75,12 @@ def format_of(image: Image) -> Format:
     return FORMATS[image.elf_class // 32, 1 if image.little_endian else 2]
 
 
-def look_at(path: str) -> Head:
+def look_at(path: str, *, ident: bytes | None = None) -> Head:
     """Open `path` and say what the loader would find there.
 
     Never raises for anything the path or the file can be, and never blocks: a FIFO is opened without waiting, and
-    only regular files are read. At most about 1 MiB is read whatever the file claims.
+    only regular files are read. At most about 1 MiB is read whatever the file claims. `ident` stands in for the first
+    bytes of the file: for a loader that takes every file for one of its own kind.
     """
     try:
         fd = os.open(path, _O_FLAGS)
@@ -88,20 +89,22 @@ def look_at(path: str) -> Head:
     except ValueError:  # a name with a NUL byte in it
         return Head(path=path, errno=errno.ENOENT)
     try:
-        return _look_at_open(path, fd)
+        return _look_at_open(path, fd, ident)
     except OSError as error:
         return Head(path=path, kind="regular", read_errno=error.errno or errno.EIO)
     finally:
         os.close(fd)
 
 
-def _look_at_open(path: str, fd: int) -> Head:
+def _look_at_open(path: str, fd: int, ident: bytes | None) -> Head:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         if stat.S_ISDIR(status.st_mode):
             return Head(path=path, kind="directory", read_errno=errno.EISDIR)
         return Head(path=path, kind="fifo" if stat.S_ISFIFO(status.st_mode) else "other")
     start = os.pread(fd, _FIRST_READ, 0)
+    if ident is not None and len(start) >= len(ident):
+        start = ident + start[len(ident) :]
     segments: tuple[Segment, ...] | None = None
     content: Image | Damage | None = None
     if start[:4] == b"\x7fELF" and start[4:6] in _IDENTS and len(start) >= FORMATS[start[4], start[5]].header.size:

@@ -32,12 +32,13 @@ _END_RECORDS = 1 << 7
 _SIZE_LIMIT = 1 << 30
 
 
-def relocations(image: Image, fd: int, *, lazy: bool = False) -> Iterator[tuple[int, int]]:
+def relocations(image: Image, fd: int, *, lazy: bool = False, calls_first: bool = False) -> Iterator[tuple[int, int]]:
     """(r_offset, r_info) of each relocation: DT_RELA or DT_REL first, then DT_JMPREL (ld-so.md G-135).
 
-    With `lazy` those of DT_JMPREL are left out, which lazy binding puts off to the first call (G-134).
+    With `lazy` those of DT_JMPREL are left out, which lazy binding puts off to the first call (G-134). With
+    `calls_first` the order is that of musl: DT_JMPREL, DT_REL, DT_RELA (M-24).
     """
-    for record, data in _blocks(image, fd, lazy=lazy):
+    for record, data in _blocks(image, fd, lazy=lazy, calls_first=calls_first):
         for entry in record.iter_unpack(data):
             yield entry[0], entry[1]
 
@@ -92,7 +93,13 @@ def targets_within(image: Image, fd: int, ranges: tuple[tuple[int, int], ...]) -
 
 
 def _blocks(
-    image: Image, fd: int, *, lazy: bool = False, skip_relative: bool = False, ends_only: bool = False
+    image: Image,
+    fd: int,
+    *,
+    lazy: bool = False,
+    calls_first: bool = False,
+    skip_relative: bool = False,
+    ends_only: bool = False,
 ) -> Iterator[tuple[struct.Struct, bytes]]:
     """The tables in pieces of whole records, each with the layout of its records."""
     fmt = format_of(image)
@@ -107,7 +114,9 @@ def _blocks(
             0,
         ),
     ]
-    for address, size, record, relative in tables[:2] if lazy else tables:
+    if lazy:
+        tables.pop()
+    for address, size, record, relative in tables[::-1] if calls_first else tables:
         where = file_offset(image.segments, address) if address is not None else None
         if where is None or (ends_only and (size % record.size or size > where[1])):
             continue  # what ld.so makes of such a size is not clear

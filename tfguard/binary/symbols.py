@@ -62,6 +62,18 @@ class Definition(NamedTuple):
     versym: int | None
 
 
+class Entry(NamedTuple):
+    """One entry of the symbol table as it stands: st_info, st_other, st_shndx, st_value, and its version index."""
+
+    name: bytes
+    position: int
+    info: int
+    other: int
+    section: int
+    value: int
+    versym: int | None
+
+
 class _GnuHash(NamedTuple):
     """DT_GNU_HASH: the first hashed symbol, the counts, and its three tables."""
 
@@ -205,6 +217,10 @@ class SymbolTable:
             need = next((one for one in self.versions.needs if not (one.number ^ versym[0]) & 0x7FFF), None)
         return Reference(name, need, position), not info >> 4 or other & 3 in (1, 2)
 
+    def relocations_calls_first(self) -> Iterable[tuple[int, int]]:
+        """(r_offset, r_info) of every relocation, in the order of musl: DT_JMPREL before DT_REL and DT_RELA (M-24)."""
+        return relocations(self.image, self._fd, calls_first=True)
+
     def _unsigned(self, offset: int, size: int, count: int) -> Sequence[int]:
         """`count` unsigned integers at a file offset, fewer where the file ends."""
         count = min(count, max(self.image.size - offset, 0) // size)
@@ -282,7 +298,7 @@ class SymbolTable:
         missing = [name for name in names if name not in known]
         if missing:
             try:
-                self._look_up(missing)
+                self._add_definitions(self._hits(missing))
             except (IndexError, ValueError, OverflowError) as error:
                 self.damage = Damage(kind="hash-table", detail=f"the symbol tables cannot be read ({error})")
             for name in missing:
@@ -293,16 +309,49 @@ class SymbolTable:
         """Whether the loader comes to an entry of that name at all: a definition, or a hidden or local one."""
         return bool(self.find((name,))[name]) or name in self._out_of_sight
 
-    def _look_up(self, names: list[bytes]) -> None:
+    def entries_named(self, names: Sequence[bytes]) -> dict[bytes, list[Entry]]:
+        """The entries of each name that the hash table leads to, definitions or not, in the order of their chain."""
+        found: dict[bytes, list[Entry]] = {name: [] for name in names}
+        try:
+            hits = self._hits(list(found))
+            entries = {one.position: one for one in self.entries_at(position for _, position in hits)}
+        except (IndexError, ValueError, OverflowError) as error:
+            self.damage = Damage(kind="hash-table", detail=f"the symbol tables cannot be read ({error})")
+            return found
+        for name, position in hits:
+            entry = entries.get(position)
+            if entry is not None and entry.name == name:
+                found[name].append(entry)
+        return found
+
+    def entries_at(self, positions: Iterable[int]) -> list[Entry]:
+        """The entries at these places of the symbol table, each once; those behind the end of the file are left out."""
+        symbol, wide = self._format.symbol, self.image.elf_class == 64
+        raw: list[tuple[int, int, int, int, int, int, int | None]] = []
+        order: Literal["little", "big"] = "little" if self._order == "<" else "big"
+        for position in dict.fromkeys(positions):
+            data = os.pread(self._fd, symbol.size, (self._symtab or 0) + position * symbol.size)
+            if len(data) < symbol.size:
+                continue
+            if wide:
+                name, info, other, section, value, _ = symbol.unpack(data)
+            else:
+                name, value, _, info, other, section = symbol.unpack(data)
+            versym = None
+            if self._versym is not None:
+                versym = int.from_bytes(os.pread(self._fd, 2, self._versym + position * 2), order)
+            raw.append((name, position, info, other, section, value, versym))
+        names = read_strings(self._fd, self._strtab or 0, [one[0] for one in raw])
+        return [Entry(names[one[0]] or b"", *one[1:]) for one in raw]
+
+    def _hits(self, names: list[bytes]) -> list[tuple[bytes, int]]:
         if self._symtab is None or self._strtab is None:
             raise ValueError("no segment has its symbols or their names")
         where = self._offset(DT_GNU_HASH)
         if where is not None:
-            self._look_up_gnu(names, where)
-            return
+            return self._look_up_gnu(names, where)
         where = self._offset(DT_HASH)
-        if where is not None:
-            self._look_up_sysv(names, where)
+        return self._look_up_sysv(names, where) if where is not None else []
 
     def _table(self, offset: int, length: int, size: int, *, whole: bool) -> Sequence[int] | OnDemand:
         if whole or length * size <= _SMALL_TABLE:
@@ -328,10 +377,10 @@ class SymbolTable:
             self._gnu = _GnuHash(first, bucket_count, bloom_size, shift, bloom, buckets, chains, whole)
         return self._gnu
 
-    def _look_up_gnu(self, names: list[bytes], where: int) -> None:
+    def _look_up_gnu(self, names: list[bytes], where: int) -> list[tuple[bytes, int]]:
         parts = self._gnu_hash(where, whole=len(names) > _MANY)
         if parts is None:
-            return
+            return []
         first, bucket_count, bloom_size, shift, bloom, buckets, chains, _ = parts
         bits = self.image.elf_class
         hashes = self._hashes
@@ -358,12 +407,12 @@ class SymbolTable:
                 steps += 1
                 if steps > _STEP_LIMIT:
                     raise ValueError("its chains are longer than any linker makes them")
-        self._add_definitions(hits)
+        return hits
 
-    def _look_up_sysv(self, names: list[bytes], where: int) -> None:
+    def _look_up_sysv(self, names: list[bytes], where: int) -> list[tuple[bytes, int]]:
         bucket_count, chain_count = self._unsigned(where, 4, 2)
         if not bucket_count:
-            return
+            return []
         many = len(names) > _MANY
         buckets = self._table(where + 8, bucket_count, 4, whole=many)
         chains = self._table(where + 8 + bucket_count * 4, chain_count, 4, whole=many)
@@ -375,7 +424,7 @@ class SymbolTable:
                 position = chains[position]
                 if len(hits) > _STEP_LIMIT:
                     raise ValueError("its chains are longer than any linker makes them")
-        self._add_definitions(hits)
+        return hits
 
     def _add_definitions(self, hits: list[tuple[bytes, int]]) -> None:
         """Keep those hits whose symbol really has that name and counts as a definition."""

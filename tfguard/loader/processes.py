@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def knows(host: Host) -> bool:
     """Whether the host's loader is one that can be played."""
-    return host.loader == "glibc"
+    return host.loader in ("glibc", "musl")
 
 
 def start(host: Host) -> Process:
@@ -25,4 +25,8 @@ def start(host: Host) -> Process:
         from tfguard.loader.glibc import Process as GlibcProcess
 
         return GlibcProcess(host)
+    if host.loader == "musl":
+        from tfguard.loader.musl import Process as MuslProcess
+
+        return MuslProcess(host)
     raise ValueError(f"no loader called {host.loader!r} is known")
