@@ -360,6 +360,14 @@ CASES = (
     Case("G-53-baseline", LOADS, _isa(1)),
     Case("G-53-unknown-level", "CPU ISA level is lower", _isa(0x8000)),
     Case("G-53-of-a-dependency", "CPU ISA level is lower", _isa_of_dependency),
+    Case(
+        "G-53-dependency-first",
+        "liby.so: CPU ISA level",
+        lambda scene: scene.load(
+            scene.library("liby.so", soname="liby.so", isa_needed=0x8000)
+            and scene.library("libx.so", needed=("liby.so",), runpath="$ORIGIN", isa_needed=0x8000)
+        ),
+    ),
     Case("G-53-every-level-the-processor-may-have", ANY, _isa(15)),
     Case("G-54-no-marker", ANY, _relr(marker=False, libc=True, needs=True)),
     Case("G-54-marker", ANY, _relr(marker=True, libc=True, needs=True)),

@@ -246,6 +246,11 @@ CASES = (
           for name in ("a.so", "b.so")))),
     Case("G-78-circle", ANY, lambda scene: scene.load(
         scene.link("a/libx.so.1", "libx.so.1") and scene.top(flags_1=DF_1_NODEFLIB, runpath=f"{scene.root}/a"))),
+    Case("G-73-root-directory", ANY, lambda scene: scene.load(
+        *(scene.library(name, needed=(f"libno{name}",), runpath="/") for name in ("a.so", "b.so")))),
+    Case("G-73-root-directory-alone", ANY, lambda scene: scene.load(
+        *(scene.library(name, flags_1=DF_1_NODEFLIB, needed=("libx.so.1",), runpath="/")
+          for name in ("a.so", "b.so")))),
     Case("G-78-no-such-library", ANY, _no_default("libnone.so.8")),
     Case("G-78-for-that-loader-only", ANY, _no_default_below),
     Case("G-81-v2-before-base", LOADS, in_subdirectory(BEST, GOOD)),

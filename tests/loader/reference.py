@@ -189,8 +189,6 @@ _MUSL = "musl's loader is not played yet"
 REASONS: dict[str, str] = {
     "G-04": "no door of tfguard loads with RTLD_NOLOAD, and the model has no such load",
     "G-32": "no loader with this check has been asked yet",
-    "G-73": "a directory that appears between two loads: a check looks once, and what the process found missing before"
-    " it is on no record",
     "G-88": "this is how the loader is asked, not what it does",
     "G-101": "the cache of this machine is read (G-100); one made for a case would have to replace it",
     "G-102": "as G-101",

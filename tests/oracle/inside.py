@@ -36,6 +36,7 @@ _CLONE_NEWNS = 0x20000
 _MS_REC, _MS_PRIVATE, _MS_BIND = 0x4000, 0x40000, 0x1000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _ATOMICS = 1 << 8
+_CACHED = re.compile(rb" search cache=.*\n.* trying file=.*\n")
 _TRYING = re.compile(rb"^ *\d+:\t *trying file=(.*?)$", re.MULTILINE)
 
 
@@ -98,16 +99,19 @@ def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
     if "LD_DEBUG" not in environment:
         predictions = [replace(one, tried=()) for one in predictions]
         return Answer(pairs=tuple(zip(predictions, told.loads, strict=False)), seconds=0)
-    parts = [_TRYING.findall(part) for part in lines.split(b"@\n")[1:]]
-    tried = [_in_existing(map(os.fsdecode, part), host.cwd) for part in parts]
+    parts = [_TRYING.findall(_CACHED.sub(b"", part)) for part in lines.split(b"@\n")[1:]]
+    tried = [_compared(map(os.fsdecode, part), host) for part in parts]
     was = [replace(one, tried=places) for one, places in zip(told.loads, tried, strict=False)]
-    said = [replace(one, tried=_in_existing(one.tried, host.cwd)) for one in predictions]
+    said = [replace(one, tried=_compared(one.tried, host)) for one in predictions]
     return Answer(pairs=tuple(zip(said, was, strict=False)), seconds=0)
 
 
-def _in_existing(paths: Iterable[str], cwd: str) -> tuple[str, ...]:
-    """Those in directories that exist: a loader finds out by trying what tfguard asks for once."""
-    return tuple(path for path in paths if os.path.isdir(os.path.join(cwd, os.path.dirname(path))))
+def _compared(paths: Iterable[str], host: Host) -> tuple[str, ...]:
+    """Those in directories that exist: a loader finds out by trying what tfguard asks for once.
+
+    What the cache has is left out: the loader names it even where DF_1_NODEFLIB refuses it and nothing is opened.
+    """
+    return tuple(path for path in paths if os.path.isdir(os.path.join(host.cwd, os.path.dirname(path))))
 
 
 def _run(world: World, load: Load, program: str, environment: dict[str, str], errors: int) -> Told | str:
@@ -280,6 +284,6 @@ def _prediction(trace: Trace) -> Prediction:
             attempt.path
             for lookup in trace.lookups
             for attempt in lookup.attempts
-            if attempt.step != "path" and attempt.outcome not in (NO_DIRECTORY, ALREADY_LOADED)
+            if attempt.step not in ("path", "ld_so_cache") and attempt.outcome not in (NO_DIRECTORY, ALREADY_LOADED)
         ),
     )

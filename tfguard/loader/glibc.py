@@ -393,10 +393,12 @@ class _Load:
         return f"{self.name}: {where}: version `{need.version}' not found (required by {link.path})"
 
     def _properties(self) -> None:
-        for link in self.new:
-            failure = refused_properties(link, self.host)
-            if failure is not None:
-                raise _Refused(self._at_start(failure))
+        """The processor's check of the new objects, dependencies first (G-53)."""
+        failures = {id(link): one for link in self.new if (one := refused_properties(link, self.host)) is not None}
+        if failures:
+            order = relocation_order(self.new, self.scope, self.host)
+            first = next((failures[id(link)] for link in order if id(link) in failures), next(iter(failures.values())))
+            raise _Refused(self._at_start(first))
 
     def _at_start(self, failure: Failure) -> Failure:
         """The failure with the words that a program's start puts in front (G-10)."""

@@ -222,6 +222,7 @@ class Directories:
         self._known: dict[str, tuple[str, ...] | None] = {}
         self.errno = 0
         self.missing: list[str] = []
+        self.root: bool | None = None
 
     def opened(self, number: int) -> None:
         """Note how the opening of a file went."""
@@ -252,6 +253,19 @@ class Directories:
             self.missing.append(directory)
         return result
 
+    def without_root(self, existing: tuple[str, ...] | None, query: Query) -> tuple[str, ...] | None:
+        """What is looked at for an entry "/": not the root itself, once nothing was found there (G-73).
+
+        ld.so up to 2.36 (2.41 no longer) then asks whether the directory exists, by a name without its last slash:
+        there is none of no name.
+        """
+        if self.root is None and "/" in _searched_at_start(query):
+            self.root = False
+        if self.root is not False:
+            self.root = self.root or False
+            return existing
+        return tuple(one for one in existing or () if one != "/") or None
+
     def _exists(self, directory: str) -> bool:
         try:
             place = directory if self._host.foreign is None else self._host.outside(directory)
@@ -277,6 +291,8 @@ def search(query: Query, directories: Directories) -> Found:
                     candidates: tuple[str, ...] = (entry,)
                 else:
                     existing = directories.subdirectories(entry, below)
+                    if entry == "/" and query.host.version <= (2, 36):
+                        existing = directories.without_root(existing, query)
                     if existing is None:
                         attempts.append(Attempt(name, entry, NO_DIRECTORY))
                         continue
@@ -287,6 +303,8 @@ def search(query: Query, directories: Directories) -> Found:
                     attempts.append(Attempt(name, candidate, outcome, _detail(head, refusal)))
                     if outcome is TAKEN or outcome is STOPPED:
                         directories.opened(0)
+                        if entry == "/":
+                            directories.root = True
                         return Found(head, refusal, other_class, 0, tuple(attempts))
                     other_class = other_class or outcome is WRONG_CLASS
                     directories.opened(head.errno or errno.ENOENT)
