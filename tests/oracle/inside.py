@@ -7,6 +7,7 @@ first, and changes its root then. The world's own loader works in another proces
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import re
 import signal
@@ -111,7 +112,8 @@ def _compared(paths: Iterable[str], host: Host) -> tuple[str, ...]:
 
     What the cache has is left out: the loader names it even where DF_1_NODEFLIB refuses it and nothing is opened.
     """
-    return tuple(path for path in paths if os.path.isdir(os.path.join(host.cwd, os.path.dirname(path))))
+    there = (path for path in paths if os.path.isdir(os.path.join(host.cwd, os.path.dirname(path))))
+    return tuple(path for path, _ in itertools.groupby(there))  # "x86_64" may be two names of one directory: G-82
 
 
 def _run(world: World, load: Load, program: str, environment: dict[str, str], errors: int) -> Told | str:
