@@ -19,7 +19,7 @@ _OLD, _NEW = "-Wl,--disable-new-dtags", "-Wl,--enable-new-dtags"
 _ALL = "-Wl,--no-as-needed"
 
 
-def _library(scene: Scene, path: str, *needed: str, search: str = "", new: bool = True, options: str = "") -> str:
+def library(scene: Scene, path: str, *needed: str, search: str = "", new: bool = True, options: str = "") -> str:
     """A library by the compiler, its soname the file's name, linked against others; `search` is its RUNPATH or RPATH.
 
     `{root}` in `search` and `options` is the case's folder.
@@ -37,8 +37,8 @@ def _library(scene: Scene, path: str, *needed: str, search: str = "", new: bool 
 
 def _origin(*, new: bool) -> Callable[[Scene], Load]:
     def lay_out(scene: Scene) -> Load:
-        liba = _library(scene, "liba.so")
-        return scene.load(_library(scene, "top.so", liba, search="$ORIGIN", new=new))
+        liba = library(scene, "liba.so")
+        return scene.load(library(scene, "top.so", liba, search="$ORIGIN", new=new))
 
     return lay_out
 
@@ -47,9 +47,9 @@ def _grandparent(target: str, *, library_path: bool = False) -> Callable[[Scene]
     """top.so with RPATH needs liba.so, which needs libb.so and has no path of its own."""
 
     def lay_out(scene: Scene) -> Load:
-        libb = _library(scene, "libb.so")
-        liba = _library(scene, "liba.so", libb)
-        _library(scene, "top.so", liba, search="$ORIGIN", new=False)
+        libb = library(scene, "libb.so")
+        liba = library(scene, "liba.so", libb)
+        library(scene, "top.so", liba, search="$ORIGIN", new=False)
         environment = {"LD_LIBRARY_PATH": str(scene.root)} if library_path else {}
         return scene.load(scene.path(target), environment=environment)
 
@@ -63,11 +63,11 @@ def _by_path(*, finds: bool) -> Callable[[Scene], Load]:
     """
 
     def lay_out(scene: Scene) -> Load:
-        libf = _library(scene, "deep/libf.so")
-        libg = _library(scene, "libg.so", libf, search="{root}/deep")
+        libf = library(scene, "deep/libf.so")
+        libg = library(scene, "libg.so", libf, search="{root}/deep")
         plain = scene.compile("libplain.so", "int plain;")
         search = "{root}:{root}/deep" if finds else "{root}"
-        return scene.load(_library(scene, "top.so", libf, libg, plain, search=search))
+        return scene.load(library(scene, "top.so", libf, libg, plain, search=search))
 
     return lay_out
 
@@ -76,21 +76,21 @@ def _order(*, new: bool, library_path: bool) -> Callable[[Scene], Load]:
     """RPATH before LD_LIBRARY_PATH before RUNPATH; the copy in LD_LIBRARY_PATH needs one more library."""
 
     def lay_out(scene: Scene) -> Load:
-        liba = _library(scene, "other/liba.so")
-        _library(scene, "other/libb.so", liba, search="$ORIGIN", new=False)
-        libb = _library(scene, "libb.so")
+        liba = library(scene, "other/liba.so")
+        library(scene, "other/libb.so", liba, search="$ORIGIN", new=False)
+        libb = library(scene, "libb.so")
         environment = {"LD_LIBRARY_PATH": f"{scene.root}/other"} if library_path else {}
-        return scene.load(_library(scene, "top.so", libb, search="{root}", new=new), environment=environment)
+        return scene.load(library(scene, "top.so", libb, search="{root}", new=new), environment=environment)
 
     return lay_out
 
 
 def _other_class(scene: Scene) -> Load:
     """A 32-bit library of that name comes first in the path."""
-    libx = _library(scene, "wide/libx.so")
+    libx = library(scene, "wide/libx.so")
     data = Path(libx).read_bytes()
     scene.write("narrow/libx.so", with_header(data, ei_class=1, e_machine=3))
-    return scene.load(_library(scene, "top.so", libx, search="{root}/narrow:{root}/wide"))
+    return scene.load(library(scene, "top.so", libx, search="{root}/narrow:{root}/wide"))
 
 
 def _versions(*, linked: str, first: str) -> Callable[[Scene], Load]:
@@ -114,15 +114,15 @@ def _origin_of_a_link(*, library_path: bool) -> Callable[[Scene], Load]:
     """libg.so is found by a link in another folder: its $ORIGIN is that of the link."""
 
     def lay_out(scene: Scene) -> Load:
-        libf = _library(scene, "a/libf.so")
-        libg = _library(scene, "a/libg.so", libf, search="$ORIGIN")
+        libf = library(scene, "a/libf.so")
+        libg = library(scene, "a/libg.so", libf, search="$ORIGIN")
         scene.link("b/libg.so", "../a/libg.so")
         environment = {"LD_LIBRARY_PATH": f"{scene.root}/a/../a"} if library_path else {}
         if library_path:  # where the link is not, so that libf.so alone is found
             Path(libg).rename(scene.path("c/libg.so"))
             Path(scene.path("b/libg.so")).unlink()
             scene.link("b/libg.so", "../c/libg.so")
-        return scene.load(_library(scene, "top.so", libg if not library_path else scene.path("c/libg.so"),
+        return scene.load(library(scene, "top.so", libg if not library_path else scene.path("c/libg.so"),
                                    search="$ORIGIN/b"), environment=environment)  # fmt: skip
 
     return lay_out
@@ -139,9 +139,9 @@ def _no_default_directories(*, top: bool, dependency: bool) -> Callable[[Scene],
                        if Path(place, _SYSTEM).exists()), None)  # fmt: skip
         if system is None:
             raise Unavailable(f"there is no {_SYSTEM} here")
-        lib = _library(scene, "libd.so", system, options="-Wl,-z,nodefaultlib" if dependency else "")
+        lib = library(scene, "libd.so", system, options="-Wl,-z,nodefaultlib" if dependency else "")
         options = "-Wl,-z,nodefaultlib" if top else ""
-        return scene.load(_library(scene, "top.so", lib, search="$ORIGIN", options=options))
+        return scene.load(library(scene, "top.so", lib, search="$ORIGIN", options=options))
 
     return lay_out
 
@@ -150,10 +150,10 @@ def _own_path_first(target: str) -> Callable[[Scene], Load]:
     """liba.so's own RPATH comes before that of who needs it."""
 
     def lay_out(scene: Scene) -> Load:
-        _library(scene, "first/libb.so")
-        libb = _library(scene, "second/libb.so")
-        liba = _library(scene, "liba.so", libb, search="$ORIGIN/second", new=False)
-        _library(scene, "top.so", liba, search="$ORIGIN:$ORIGIN/first", new=False)
+        library(scene, "first/libb.so")
+        libb = library(scene, "second/libb.so")
+        liba = library(scene, "liba.so", libb, search="$ORIGIN/second", new=False)
+        library(scene, "top.so", liba, search="$ORIGIN:$ORIGIN/first", new=False)
         return scene.load(scene.path(target))
 
     return lay_out
@@ -167,10 +167,10 @@ def _extension_chain(*, tag: str) -> Callable[[Scene], Load]:
 
     def lay_out(scene: Scene) -> Load:
         search = "" if tag == "none" else "$ORIGIN/../b"
-        libb = _library(scene, "b/libb.so", search=search, new=tag == "runpath")
-        liba = _library(scene, "a/liba.so", libb, search=search, new=tag == "runpath")
+        libb = library(scene, "b/libb.so", search=search, new=tag == "runpath")
+        liba = library(scene, "a/liba.so", libb, search=search, new=tag == "runpath")
         places = f"{scene.root}/a" + (f":{scene.root}/b" if tag == "none" else "")
-        return scene.load(_library(scene, "package/ext.so", liba), environment={"LD_LIBRARY_PATH": places})
+        return scene.load(library(scene, "package/ext.so", liba), environment={"LD_LIBRARY_PATH": places})
 
     return lay_out
 
@@ -179,9 +179,9 @@ def _partial_resolution(*, new: bool) -> Callable[[Scene], Load]:
     """Both libraries lie beside the extension, and only the extension says so."""
 
     def lay_out(scene: Scene) -> Load:
-        libb = _library(scene, "package/libb.so")
-        liba = _library(scene, "package/liba.so", libb)
-        return scene.load(_library(scene, "package/ext.so", liba, search="$ORIGIN", new=new))
+        libb = library(scene, "package/libb.so")
+        liba = library(scene, "package/liba.so", libb)
+        return scene.load(library(scene, "package/ext.so", liba, search="$ORIGIN", new=new))
 
     return lay_out
 
@@ -190,9 +190,9 @@ def _repaired(*, new: bool) -> Callable[[Scene], Load]:
     """A wheel after `auditwheel repair`: renamed libraries in package.libs, of which one needs the other."""
 
     def lay_out(scene: Scene) -> Load:
-        libb = _library(scene, "package.libs/libb-1a2b3c4d.so.2")
-        liba = _library(scene, "package.libs/liba-5e6f7a8b.so.1", libb)
-        return scene.load(_library(scene, "package/ext.so", liba, search="$ORIGIN/../package.libs", new=new))
+        libb = library(scene, "package.libs/libb-1a2b3c4d.so.2")
+        liba = library(scene, "package.libs/liba-5e6f7a8b.so.1", libb)
+        return scene.load(library(scene, "package/ext.so", liba, search="$ORIGIN/../package.libs", new=new))
 
     return lay_out
 
@@ -201,10 +201,10 @@ def _two_extensions(target: str) -> Callable[[Scene], Load]:
     """Two extensions at the top, one needs liba.so which needs libb.so, the other libb.so."""
 
     def lay_out(scene: Scene) -> Load:
-        libb = _library(scene, "lib/b/libb.so")
-        liba = _library(scene, "lib/a/liba.so", libb)
-        _library(scene, "example_a.so", liba)
-        _library(scene, "example_b.so", libb)
+        libb = library(scene, "lib/b/libb.so")
+        liba = library(scene, "lib/a/liba.so", libb)
+        library(scene, "example_a.so", liba)
+        library(scene, "example_b.so", libb)
         places = f"{scene.root}/lib/a:{scene.root}/lib/b"
         return scene.load(scene.path(target), environment={"LD_LIBRARY_PATH": places})
 
@@ -213,9 +213,9 @@ def _two_extensions(target: str) -> Callable[[Scene], Load]:
 
 def _internal(scene: Scene) -> Load:
     """One library inside the package by RUNPATH, one outside by LD_LIBRARY_PATH."""
-    liba = _library(scene, "package/liba.so")
-    libb = _library(scene, "lib/libb.so")
-    top = _library(scene, "package/ext.so", liba, libb, search="$ORIGIN")
+    liba = library(scene, "package/liba.so")
+    libb = library(scene, "lib/libb.so")
+    top = library(scene, "package/ext.so", liba, libb, search="$ORIGIN")
     return scene.load(top, environment={"LD_LIBRARY_PATH": f"{scene.root}/lib"})
 
 
@@ -238,15 +238,15 @@ def _isa_variant(level: int) -> Callable[[Scene], Load]:
     """An extension whose library is marked for an x86-64 level."""
 
     def lay_out(scene: Scene) -> Load:
-        library = scene.library("package/libx.so", soname="libx.so", isa_needed=1 << (level - 1))
-        return scene.load(_library(scene, "package/ext.so", library, search="$ORIGIN"))
+        marked = scene.library("package/libx.so", soname="libx.so", isa_needed=1 << (level - 1))
+        return scene.load(library(scene, "package/ext.so", marked, search="$ORIGIN"))
 
     return lay_out
 
 
 def _foreign(scene: Scene) -> Load:
     """An extension of a wheel for another machine."""
-    built = Path(_library(scene, "ext.so"))
+    built = Path(library(scene, "ext.so"))
     built.write_bytes(with_header(built.read_bytes(), e_machine=EM_AARCH64))
     return scene.load(str(built))
 
@@ -255,8 +255,8 @@ def _places(value: str, place: str) -> Callable[[Scene], Load]:
     """Entries of LD_LIBRARY_PATH: empty ones are the working directory, missing ones are passed over."""
 
     def lay_out(scene: Scene) -> Load:
-        libx = _library(scene, f"{place}/libx.so")
-        _library(scene, "top/ext.so", libx)
+        libx = library(scene, f"{place}/libx.so")
+        library(scene, "top/ext.so", libx)
         environment = {"LD_LIBRARY_PATH": value.replace("{root}", str(scene.root))}
         return scene.load(scene.path("top/ext.so"), environment=environment, cwd=scene.directory("here"))
 

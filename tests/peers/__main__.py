@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.loader.cases import CASES
 from tests.loader.scene import Case, Scene, Unavailable
 from tests.peers import page
+from tests.peers.programs import PROGRAMS, foretold, started
 from tests.peers.tools import TOOLS, Opinion, Tool
 from tests.support.build import Compiler
 from tests.support.real_loader import Load, Reality, ask
@@ -70,6 +71,26 @@ def answers(cases: Sequence[Case], tools: Sequence[Tool], root: Path) -> list[pa
     return rows
 
 
+def program_answers(tools: Sequence[Tool], root: Path) -> list[page.Row]:
+    """The same for libtree's programs, which are started."""
+    compiler = Compiler(root / "built")
+    rows: list[page.Row] = []
+    for number, one in enumerate(PROGRAMS):
+        place = root / f"{number}"
+        try:
+            asked = one.lay_out(Scene(root=place, compiler=compiler))
+        except Unavailable as reason:
+            print(f"left out: {one.id}: {reason}")
+            continue
+        was = started(asked)
+        opinions = (tool.ask(asked.path, asked.environment, None) for tool in tools)
+        # the tools name the program, which is not among the objects that it needs
+        real = Reality(mapped=(asked.path, *was.mapped), message=was.message, died=was.died)
+        marks = (foretold(asked, was), *(is_right(said, real, place, None) for said in opinions))
+        rows.append(page.Row(case=one.id, outcome=_outcome(was, str(root)), right=marks))
+    return rows
+
+
 def _outcome(was: Reality, root: str) -> str:
     if was.loads:
         return "loads"
@@ -89,12 +110,13 @@ def main() -> int:
     root = Path(tempfile.mkdtemp(prefix="tfguard-peers-"))
     root.chmod(0o755)
     try:
+        programs = program_answers(present, root / "programs")
         rows = answers([case for case in CASES if re.search(options.only, case.id)], present, root)
     finally:
         for place in root.glob("*/noexec"):
             subprocess.run(["umount", str(place)], check=False, capture_output=True)
         shutil.rmtree(root)
-    text = page.text(rows, present, [tool for tool in TOOLS if tool not in present])
+    text = page.text(rows, programs, present, [tool for tool in TOOLS if tool not in present])
     if options.write:
         (CHECKOUT / "docs" / "peers.md").write_text(text)
     else:

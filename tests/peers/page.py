@@ -22,6 +22,9 @@ package needs. That they leave out symbols, versions or memory is no fault of th
 who reads their answer to "why does this import fail". `ldd` starts the loader on the file, which is not safe for files
 from elsewhere."""
 
+_PROGRAMS = """\
+Here each is a program that is started; right is who foretells that start."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -32,7 +35,7 @@ class Row:
     right: tuple[bool, ...]
 
 
-def text(rows: Sequence[Row], present: Sequence[Tool], absent: Sequence[Tool]) -> str:
+def text(rows: Sequence[Row], programs: Sequence[Row], present: Sequence[Tool], absent: Sequence[Tool]) -> str:
     """The page."""
     names = ("tfguard", *(tool.name for tool in present))
     parts = ["# Other tools, asked the same", _INTRODUCTION, _FAIRNESS, _conditions(present, absent)]
@@ -42,6 +45,7 @@ def text(rows: Sequence[Row], present: Sequence[Tool], absent: Sequence[Tool]) -
     ):
         chosen = [row for row in rows if mark in row.case]
         parts += [f"## {title}", _cases(chosen, names)]
+    parts += ["## libtree's tests as programs", _PROGRAMS, _cases(programs, names)]
     parts += ["## All questions, by the rule of the loader that decides", _sums(rows, names)]
     return "\n\n".join(parts) + "\n"
 

@@ -52,9 +52,7 @@ def run(program: str, *arguments: str, root: str | None = None, cwd: str | None 
     opened = [line for line in lines if not line.startswith("mapped ")]
     return Started(
         status=done.returncode,
-        mapped=tuple(
-            one for one in mapped[1:] if one and "vdso" not in one and not os.path.basename(one).startswith("ld-")
-        ),
+        mapped=tuple(one for one in mapped[1:] if one and not os.path.basename(one).startswith(("linux-", "ld-"))),
         opened=tuple(opened),
         stderr=os.fsdecode(done.stderr),
     )
