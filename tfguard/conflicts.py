@@ -13,9 +13,9 @@ from tfguard.installation import Package
 from tfguard.loader.trace import Failure, Trace
 
 # LLVM's runtime and Intel's are one code base: the second copy in a process ends it. GNU's libgomp goes with either.
-# Tried with libomp 14 and intel-openmp 2026.2; wheels have a hash in the name.
-_LLVM_OPENMP = re.compile(r"lib(i?omp5?)(-[0-9a-f]+)?\.so(\.\d+)*")
-_OF_TENSORFLOW = re.compile(r"libtensorflow(_framework|_cc)?\.so(\.\d+)*|_pywrap_tensorflow_internal\.so")
+# Tried with libomp 14 and intel-openmp 2026.2; wheels have a hash in the name. Compiled where a name calls for it.
+_LLVM_OPENMP = r"lib(i?omp5?)(-[0-9a-f]+)?\.so(\.\d+)*"
+_OF_TENSORFLOW = r"libtensorflow(_framework|_cc)?\.so(\.\d+)*|_pywrap_tensorflow_internal\.so"
 # Defined by libtensorflow_framework of every release.
 _TYPE_OF_OP_KERNEL = b"_ZTIN10tensorflow8OpKernelE"
 # Python's module that calls OpenSSL first: after it, everything goes well (tried with TensorFlow 2.21).
@@ -36,12 +36,22 @@ def _failure(kind: str, path: str, **facts: str | None) -> Failure:
     return Failure(kind=kind, rule="", message=None, path=path, certain=False, **values)  # type: ignore[arg-type]  # of these fields
 
 
+def _is_llvm_openmp(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.startswith(("libomp", "libiomp")) and re.fullmatch(_LLVM_OPENMP, name) is not None
+
+
+def _is_of_tensorflow(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return "tensorflow" in name and re.fullmatch(_OF_TENSORFLOW, name) is not None
+
+
 def _two_openmp_runtimes(host: Host, traces: Collection[Trace]) -> Iterator[Failure]:
     """A runtime of LLVM's family that is loaded beside another of them."""
-    first = next((one.path for one in host.loaded if _LLVM_OPENMP.fullmatch(os.path.basename(one.path))), None)
+    first = next((one.path for one in host.loaded if _is_llvm_openmp(one.path)), None)
     for trace in traces:
         for mapped in trace.images:
-            if not _LLVM_OPENMP.fullmatch(os.path.basename(mapped.path)):
+            if not _is_llvm_openmp(mapped.path):
                 continue
             if first is not None:
                 yield _failure("two-openmp", mapped.path, requirer=mapped.requirer, provider=first)
@@ -53,7 +63,7 @@ def _another_tensorflow(host: Host, package: Package) -> Iterator[Failure]:
     """A core of TensorFlow that is loaded while `tensorflow` has not been imported."""
     if package.name != "tensorflow" or "tensorflow" in sys.modules:
         return
-    other = next((one for one in host.loaded if _OF_TENSORFLOW.fullmatch(os.path.basename(one.path))), None)
+    other = next((one for one in host.loaded if _is_of_tensorflow(one.path)), None)
     if other is None:
         return
     own = os.path.realpath(package.directory or "") + os.sep
