@@ -58,7 +58,8 @@ def look_at_processor(machine: int) -> Processor:
     if machine != EM_X86_64:
         return Processor(features=flags, intel=False, model=listed.get("model name", ""))
     emulator = ""
-    if below or (asked is not None and flags and asked != flags & _BITS.keys()):
+    # a kernel may hide what a processor has (clearcpuid=), and never lists what it has not
+    if below or (asked is not None and flags & _BITS.keys() - asked):
         emulator = _emulator()
     features = asked if asked is not None else frozenset() if below else flags
     intel = "GenuineIntel" in listed.get("vendor_id", "")
