@@ -18,7 +18,7 @@ from tfguard.loader.trace import Trace
 from tfguard.rules import judge
 
 # Failures that files of two builds beside one another give; others have their cause in the file itself.
-_OF_A_MIXTURE = frozenset(("symbol", "version", "version-table", "version-without-library", "missing"))
+_OF_A_MIXTURE = frozenset(("symbol", "version", "version-table", "version-without-library"))
 _MIXED, _FOREIGN, _PARTIAL, _CHANGED = "TFG403", "TFG402", "TFG404", "TFG405"
 
 
@@ -62,6 +62,7 @@ def with_causes_first(
         for path in (one.path, one.requirer, one.provider)
         if path is not None
     }
+    loaded = {os.path.normpath(one.path) for trace in traces if trace.failure is not None for one in trace.images}
     is_mixture = any(one.kind in _OF_A_MIXTURE for one in failures)
     dies = any(one.severity == "error" for one in native)
     causes: list[Finding] = []
@@ -79,7 +80,7 @@ def with_causes_first(
             paths = _named(installed, missing=finding.code == _PARTIAL)
             if paths and paths <= at_fault and not (finding.code == _CHANGED and is_mixture):
                 continue
-            explains = is_mixture and bool(paths & at_fault)
+            explains = (is_mixture or finding.code == _PARTIAL) and bool(paths & (at_fault | loaded))
         if explains and dies:
             causes.append(replace(finding, severity="error"))
         else:

@@ -65,7 +65,7 @@ def _source_tree(environment: Environment) -> None:
         (checkout / name).touch()
 
 
-# Of what costs no network: the default run.
+# No network is needed for these. Half of them is enough for every run: each is two imports of TensorFlow.
 HERE = (
     Breakage("plugin", _plugin, "TFG415", "error", "libgarbage.so: invalid ELF header"),
     Breakage(
@@ -120,7 +120,13 @@ def _hold(environment: Environment, case: Breakage) -> None:
         assert codes(environment.findings()) == []
 
 
-@pytest.mark.parametrize("case", HERE, ids=lambda case: case.id)
+_ALWAYS = ("random.py", "source-tree")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(one, marks=() if one.id in _ALWAYS else pytest.mark.slow, id=one.id) for one in HERE],
+)
 def test_broken_and_mended(shared: Environment, case: Breakage) -> None:
     """The true cause first, the remedy as it stands, and then the program runs."""
     try:

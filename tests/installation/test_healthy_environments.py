@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.build import Compiler
 from tests.support.distributions import lay_out, row
 from tests.support.packages import ROOT
 
@@ -190,11 +192,14 @@ KINDS: tuple[Callable[[Path], Start], ...] = (
 
 def ask(start: Start, folder: Path) -> tuple[list[str], list[str], bool]:
     """The findings of the whole check, what was skipped, and whether the glance asks for a closer look."""
+    import elftools
     import packaging
 
     readers = folder / "readers"
-    readers.mkdir()
-    (readers / "packaging").symlink_to(Path(packaging.__file__).parent)
+    if not readers.exists():
+        readers.mkdir()
+        for module in (packaging, elftools):
+            (readers / module.__name__).symlink_to(Path(module.__file__ or "").parent)
     code = ASK.replace("ROOT", repr(str(ROOT))).replace("READERS", repr(str(readers)))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LD_", "TFGUARD", "PYTHON"))}
     kept.pop("VIRTUAL_ENV", None)
@@ -223,3 +228,22 @@ def test_nothing_is_found(tmp_path: Path, kind: Callable[[Path], Start]) -> None
     assert findings == []
     assert skipped == []
     assert surveys is not start.calm
+
+
+@pytest.mark.skipif(shutil.which("strip") is None, reason="needs strip")
+def test_stripped_libraries(tmp_path: Path, compiler: Compiler) -> None:
+    """Native files without their symbols, as images for containers have them; a shorter one with symbols is another."""
+    library = compiler.build("int a(void) { return 1; }", "-shared", "-fPIC")
+    shorter = compiler.build("int b(void) { return 1; }", "-shared", "-fPIC", "-Wl,--build-id=none")
+    python, site = empty_venv(tmp_path / "venv")
+    lay_out(site, "tensorflow", RELEASE, {**FILES, "tensorflow/liba.so.2": library}, tags=WHEEL)
+    place = site / "tensorflow" / "liba.so.2"
+    subprocess.run(["strip", str(place)], check=True)
+
+    sound, _, _ = ask(Start(python), tmp_path)
+    shutil.copy(shorter, place)
+    other, _, _ = ask(Start(python), tmp_path)
+
+    assert place.stat().st_size < library.stat().st_size
+    assert sound == []
+    assert other == [f"TFG405: 1 file of tensorflow {RELEASE} is not as installed: another size"]

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from stat import S_ISREG
 from typing import NamedTuple
 
 from tfguard.binary.elf import look_at
@@ -20,6 +21,7 @@ _VERSIONED = re.compile(r"\.so(\.\d+)+$")
 _NOT_RUN = frozenset(("tests", "test", "testing", "include"))
 _NAMES_KEPT = 50
 _CHUNK = 1 << 20
+_DIGITS = 19  # of a size that a file can have
 
 Progress = Callable[[int, int, str], None]
 
@@ -63,7 +65,7 @@ def rows_of(distribution: Distribution) -> list[Row]:
         else:
             path, _, rest = line.partition(",")
         digest, _, size = rest.partition(",")
-        rows.append(Row(path, digest, int(size) if size.isdecimal() else None))
+        rows.append(Row(path, digest, int(size) if size.isdecimal() and len(size) < _DIGITS else None))
     return rows
 
 
@@ -118,9 +120,21 @@ def _has_size(distribution: Distribution, row: Row, size: int) -> bool:
         return True  # nothing can be said of it here: the loader's own rules do
     if found == size:
         return True
-    # Stripped of its symbols to save space, as images for containers often are: whole for the loader.
-    image = look_at(path).content if found < size else None
-    return isinstance(image, Image) and image.size >= max(image.load_end, image.section_end)
+    return found < size and _is_stripped(path)
+
+
+def _is_stripped(path: str) -> bool:
+    """Whether it is whole for the loader and without the symbols that it does not read, taken out to save space."""
+    image = look_at(path).content
+    if not isinstance(image, Image) or image.size < max(image.load_end, image.section_end):
+        return False
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with open(path, "rb") as file:
+            return ELFFile(file).get_section_by_name(".symtab") is None
+    except Exception:  # of a foreign parser: the loader's own rules say what there is to say
+        return True
 
 
 def hash_all(distributions: tuple[Distribution, ...], progress: Progress | None = None) -> tuple[Standing, ...]:
@@ -176,6 +190,8 @@ def sha256_of(path: str, buffer: memoryview | None = None) -> str:
     # Not blocked by what only looks like a file: a pipe somebody left there.
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
+        if not S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(f"{path} is no regular file")
         with open(fd, "rb", buffering=0, closefd=False) as file:
             while count := file.readinto(buffer):
                 digest.update(buffer[:count])

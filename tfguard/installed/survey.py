@@ -293,7 +293,12 @@ def _addons(here: dict[str, Distribution], name: str) -> tuple[Unmet, ...]:
     if name != "tensorflow" or tensorflow is None:
         return ()
     from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.version import InvalidVersion, Version
 
+    try:
+        Version(tensorflow.version)
+    except InvalidVersion:
+        return ()
     found = []
     for addon in (here[one] for one in ADD_ONS if one in here):
         for text in requires(addon):

@@ -35,8 +35,10 @@ def find_foreign(distribution: Distribution, python: Python, module: str | None)
     texts = wheel_tags(distribution)
     tags: set[Tag] = set()
     for text in texts:
-        if text.count("-") == 2:
+        try:
             tags |= parse_tag(text)
+        except ValueError:  # no tag: of what is not known nothing is said
+            continue
     against = [(_other_python(one.interpreter, one.abi, python), _other_platform(one.platform, python)) for one in tags]
     if not against or (None, None) in against:
         return None
