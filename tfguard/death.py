@@ -184,7 +184,7 @@ def _hang(target: str, ending: Ending) -> Finding:
         ),
         Remedy(
             "Give it more time where the machine is slow.",
-            f"python -m tfguard --probe --timeout 600 check {quoted(target)}",
+            f"python -m tfguard check --probe --timeout 600 {quoted(target)}",
         ),
     )
     return _finding("TFG759", f"loading {_base(target)} has not come to an end{where}", rows, remedies)

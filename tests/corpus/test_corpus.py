@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def test_shared_cases() -> None:
 
 
 def test_cases_found_later() -> None:
-    """70 more, gathered after the tables were first written; then the figure was 83, and these have mended it since."""
+    """92 more, gathered later: of the first 70 the tables told 58 when they met them, of the next 22 then 21."""
     found = figures(failures("held_out.json"))
 
     assert found.family >= 0.97, found
@@ -102,6 +103,41 @@ def test_harmless_lines_are_never_first(told: dict[str, list[str]]) -> None:
     harmless = {case.id for case in failures() if case.cause == "lib-soft-missing-hdfs"}
 
     assert {name for name, codes in told.items() if codes[0] in HARMLESS} <= harmless
+
+
+# What happens to a text on its way to a reader, and how many first causes of 100 must stay what they were.
+WAYS: dict[str, tuple[Callable[[str], str], float]] = {
+    "lower-case": (str.lower, 0.97),
+    "quoted": (lambda text: _each_line(text, "> "), 1.0),
+    "rank": (lambda text: _each_line(text, "[1,0]<stderr>:"), 1.0),
+    "pod": (lambda text: _each_line(text, "2024-05-01T10:00:00.123456789Z stderr F "), 1.0),
+    "compose": (lambda text: _each_line(text, "web_1  | "), 1.0),
+    "json": (lambda text: "\n".join(json.dumps({"log": f"{line}\n"}) for line in text.split("\n")), 0.98),
+    "repr": (repr, 0.97),
+    "one-line": (lambda text: " ".join(text.split()), 0.96),
+    "broken-at-80": (lambda text: "\n".join(part for line in text.split("\n") for part in _parts(line)), 0.93),
+    "end-cut-off": (lambda text: text[:-3], 0.85),
+    "typographic": (lambda text: text.replace("'", "\u2019").replace("`", "\u2018"), 1.0),
+}
+
+
+def _each_line(text: str, prefix: str) -> str:
+    return "\n".join(prefix + line for line in text.split("\n"))
+
+
+def _parts(line: str) -> list[str]:
+    return [line[at : at + 80] for at in range(0, max(1, len(line)), 80)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_texts_that_were_changed_on_their_way(way: str, told: dict[str, list[str]]) -> None:
+    """The same cause is told as of the text as it was."""
+    change, share = WAYS[way]
+
+    found = {case.id: diagnose(change(case.text), look=False).findings[0].code for case in failures()}
+
+    others = {name: (told[name][0], code) for name, code in found.items() if code != told[name][0]}
+    assert 1 - len(others) / len(found) >= share, others
 
 
 def test_table_names_codes_that_exist_and_every_class() -> None:

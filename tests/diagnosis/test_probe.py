@@ -228,6 +228,36 @@ def test_what_the_loader_refuses(tmp_path: Path) -> None:
     assert report.findings[0].code == "TFG119"
 
 
+def test_safe_import_probes_first(compiler: Compiler, tmp_path: Path) -> None:
+    """What would kill the process raises in it, and the package is not imported."""
+    library = stub(compiler, tmp_path, "*(volatile int *) 8 = 1;")
+    package = tmp_path / "kills"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"import ctypes\nctypes.CDLL({str(library)!r})\n")
+    code = (
+        f"import sys, tfguard; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "try:\n    tfguard.safe_import('kills', probe=True)\n"
+        "except tfguard.GuardImportError as error:\n    print(error.codes, 'kills' in sys.modules)\n"
+    )
+
+    said = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+
+    assert said.stdout.strip() == "('TFG751',) False"
+
+
+def test_command(compiler: Compiler, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--probe loads what the checks have nothing against."""
+    from tfguard.__main__ import main
+
+    sound = stub(compiler, tmp_path, ";", name="libsound.so")
+    killer = stub(compiler, tmp_path, "__builtin_trap();", name="libkiller.so")
+
+    assert main(["check", "--probe", str(sound)]) == 0
+    assert "libsound.so: ok, loaded in a child process" in capsys.readouterr().out
+    assert main(["check", "--probe", str(killer)]) == 1
+    assert capsys.readouterr().out.startswith("TFG751 native-code-crashes: native code in libkiller.so")
+
+
 FEATURES = [
     ("c5 fc 58 c1", "avx"),
     ("c5 f5 fe c2", "avx2"),

@@ -89,7 +89,7 @@ def _crash(said: Said, setting: Setting, why: str) -> Cause:
         why=why,
         decides=("the library in which it died", f"{PROBE}; python -X faulthandler your_script.py"),
         remedies=(
-            Remedy("Load it in a child that tells where it dies.", f"{PROBE} check FILE_OR_PACKAGE"),
+            Remedy("Load it in a child that tells where it dies.", "python -m tfguard check --probe FILE_OR_PACKAGE"),
             Remedy(
                 "Build ops with the compiler of the wheel (tf.version.COMPILER_VERSION) and TensorFlow's own flags."
             ),
@@ -205,7 +205,9 @@ def hang(said: Said, setting: Setting) -> list[Cause]:
                     f" import tensorflow'"
                 ),
             ),
-            remedies=(Remedy("Load it in a child that tells where it stands.", f"{PROBE} check tensorflow"),),
+            remedies=(
+                Remedy("Load it in a child that tells where it stands.", "python -m tfguard check --probe tensorflow"),
+            ),
         )
     ]
 

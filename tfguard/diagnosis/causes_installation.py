@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from tfguard.diagnosis.cause import Cause
+from tfguard.diagnosis.cause import Cause, in_packages
 from tfguard.diagnosis.causes_requirements import CHECK, keras
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
@@ -97,24 +97,48 @@ def shadowed(said: Said, setting: Setting) -> list[Cause]:
     """A file of the user's has the name of a module."""
     module = (said.requirer or said.object).partition(".")[0] if said.requirer else said.object.partition(".")[0]
     path = said.library or f"{module}.py"
+    if said.library and in_packages(said.library):
+        return [*_in_parts(said, setting), _shadow(module, path)]
+    return [_shadow(module, path)]
+
+
+def _in_parts(said: Said, setting: Setting) -> list[Cause]:
+    """It is the package itself that comes round to itself: what it asks for is not there."""
+    if said.object.startswith("keras"):
+        return keras(said, setting)
     return [
         Cause(
-            code="TFG407",
-            message=f"a file of one's own is imported in place of the module {module or 'of that name'}: {path}",
-            why="the folder of the script comes first on sys.path, so that a file of that name is taken for the module",
-            decides=(
-                "the file that is imported",
-                f'python -c "import importlib.util as u; print(u.find_spec({module!r}).origin)"',
-            ),
+            code="TFG404",
+            message=f"{said.object} of the installed package is imported in part:"
+            f" {said.symbol or 'what it asks for'} is"
+            " not there",
+            why="the module is the package's own, not a file of that name: a part of it is missing, or its requirements"
+            " come round to it",
+            decides=("what is missing", "python -m tfguard; python -m pip check"),
             remedies=(
-                Remedy(
-                    "Rename that file, and delete its __pycache__.",
-                    f"mv {os.path.basename(path)} my_{os.path.basename(path)}",
-                ),
+                Remedy("Install the package again.", "python -m pip install --force-reinstall --no-cache-dir PACKAGE"),
             ),
-            vain="installing the package again",
         )
     ]
+
+
+def _shadow(module: str, path: str) -> Cause:
+    return Cause(
+        code="TFG407",
+        message=f"a file of one's own is imported in place of the module {module or 'of that name'}: {path}",
+        why="the folder of the script comes first on sys.path, so that a file of that name is taken for the module",
+        decides=(
+            "the file that is imported",
+            f'python -c "import importlib.util as u; print(u.find_spec({module!r}).origin)"',
+        ),
+        remedies=(
+            Remedy(
+                "Rename that file, and delete its __pycache__.",
+                f"mv {os.path.basename(path)} my_{os.path.basename(path)}",
+            ),
+        ),
+        vain="installing the package again",
+    )
 
 
 def shadowing_script(setting: Setting) -> str:

@@ -11,17 +11,21 @@ from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
 from tfguard.mangling.readable import readable
 
-_TENSORFLOWS = re.compile(r"10tensorflow|3tsl|12?lts_\d{8}|4absl|3xla|15stream_executor|4mlir|^TF_|^TFE_|^TSL_|^SP_")
+_TENSORFLOWS = re.compile(
+    r"10tensorflow|3tsl|12?lts_\d{8}|4absl|3xla|15stream_executor|4mlir|^TF_|^TFE_|^TSL_|^SP_", re.IGNORECASE
+)
 _ABSEIL = re.compile(r"lts_(20\d{6})")
-_NEW_STRING = re.compile(r"B5cxx11|7__cxx11")
+_NEW_STRING = re.compile(r"B5cxx11|7__cxx11", re.IGNORECASE)
 # std::string of the old ABI: S s (Ss) or S b (basic_string) as a parameter, never inside of a name.
 _OLD_STRING = re.compile(r"(?:E|K|R|v|b|i|j|P|S_|C[12])Ss(?![a-z]{2})|Sb[IS]")
 # Functions that give back a std::string: the old ABI spells them without any sign of it.
-_GIVES_STRING = re.compile(r"CheckOpMessageBuilder9NewStringEv$")
-_CUDA = re.compile(r"^_{0,2}cuda[A-Z]|^cu[A-Z][a-z]|^cublas|^cudnn|^cusolver|^cusparse|^cufft|^curand|^nccl")
+_GIVES_STRING = re.compile(r"CheckOpMessageBuilder9NewStringEv$|OpDefBuilder\d+\w+ESs$", re.IGNORECASE)
+_CUDA = re.compile(
+    r"^_{1,2}cuda[A-Za-z]|^cuda[A-Z]|^cu[A-Z][a-z]|^cublas|^cudnn|^cusolver|^cusparse|^cufft|^curand|^nccl"
+)
 _NVIDIA_VERSIONED = re.compile(r"^_{0,2}nvJitLink|^cublas\w*|^nvrtc|^cusparse\w*|^cudnn\w*")
 _OWN = re.compile(r"7functor|(?i:kernel|launch(?:er)?)")
-_FRAMEWORK_TYPES = re.compile(r"^_ZT[IVS]N10tensorflow")
+_FRAMEWORK_TYPES = re.compile(r"^_ZT[IVS]N10tensorflow", re.IGNORECASE)
 
 
 def undefined(said: Said, setting: Setting) -> list[Cause]:
@@ -58,7 +62,7 @@ def _with_rows(cause: Cause, rows: tuple[tuple[str, str], ...]) -> Cause:
 
 
 def _of_python(symbol: str, path: str, said: Said, setting: Setting) -> list[Cause]:
-    if not re.match(r"_?Py[A-Z_]", symbol):
+    if not re.match(r"_?Py[A-Z_]|pyunicode|_?pyc?method|_py_", symbol):
         return []
     hint = "; UCS2 and UCS4 are two builds of one Python 2" if "UCS" in symbol else ""
     return [

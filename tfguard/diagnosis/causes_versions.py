@@ -13,7 +13,9 @@ from tfguard.finding import Remedy
 
 def version(said: Said, setting: Setting) -> list[Cause]:
     """A version that the library found does not define."""
-    wanted = said.version
+    # retyped texts are in lower case, the versions themselves never
+    family = said.version.partition("_")[0].upper()
+    wanted = said.version.upper() if family in ("GLIBC", "GLIBCXX", "CXXABI") else said.version
     provider = said.object
     by = f"; {os.path.basename(said.requirer)} needs it" if said.requirer else ""
     rows = tuple(

@@ -21,6 +21,8 @@ SHAPES: tuple[Shape, ...] = (
 )
 _MOST = 400
 _TAIL = 400
+_A_LINE = 500
+_PASTED = 200_000
 _LONG = 5000  # lines; in a longer log those that differ in numbers alone are one
 _NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
 _BUDGET = 300_000  # characters that patterns may look at, beside as many as the text has
@@ -44,21 +46,99 @@ def completed(text: Text) -> Text:
     return Text(lines=tuple(lines), low=tuple(lowered(line) for line in lines))
 
 
+# Beginnings of what loaders say most, for a last line that was cut off.
+_ENDINGS = (
+    "cannot open shared object file: no such file or directory",
+    "invalid elf header",
+    "file too short",
+    "wrong elf class: elfclass64",
+    "elf file os abi invalid",
+    "cannot allocate memory in static tls block",
+    "failed to map segment from shared object",
+    "cannot enable executable stack as shared object requires: invalid argument",
+    "elf load command alignment not page-aligned",
+    "image not found",
+    "mach-o, but wrong architecture",
+    "not a mach-o file",
+    "symbol not found",
+    "illegal instruction (core dumped)",
+    "segmentation fault (core dumped)",
+    "_array_api not found",
+    "already initialized.",
+    "is not a supported wheel on this platform.",
+    "the specified module could not be found.",
+    "initialization routine failed.",
+    "descriptors cannot not be created directly.",
+)
+
+
+def uncut(text: Text) -> Text:
+    """The text with its last line brought to its end, where that is the beginning of a known message."""
+    if not text.low:
+        return text
+    last = text.low[-1].rstrip("'\" ")
+    for ending in _ENDINGS:
+        for length in range(len(ending) - 1, max(9, len(ending) // 2), -1):
+            if last.endswith(ending[:length]):
+                whole = text.lines[-1].rstrip("'\" ") + ending[length:]
+                return Text(lines=(*text.lines[:-1], whole), low=(*text.low[:-1], lowered(whole)))
+    return text
+
+
+# Where terminals and mail programs break lines.
+_WIDTHS = frozenset((79, 80, 90, 100, 110, 120, 127, 128, 132, 140, 160))
+
+
+def _is_log(text: Text) -> bool:
+    """Whether this is more than somebody pastes: then lines are taken as they are."""
+    return len(text.lines) >= _LONG or sum(map(len, text.lines)) > _PASTED
+
+
+def unwrapped(text: Text) -> Text:
+    """The text with lines put together that a terminal has broken at its right edge; itself where none shows."""
+    width = max(map(len, text.lines), default=0)
+    full = sum(len(line) == width for line in text.lines)
+    if width < 60 or _is_log(text) or not (full >= 3 or (width in _WIDTHS and full)):
+        return text
+    lines: list[str] = []
+    goes_on = False
+    for line in text.lines:
+        if goes_on and len(lines[-1]) < 4000:
+            lines[-1] += line
+        else:
+            lines.append(line)
+        goes_on = len(line) == width
+    return Text(lines=tuple(lines), low=tuple(map(lowered, lines)))
+
+
 def messages(text: Text) -> tuple[Said, ...]:
     """What is said in a text, in its order; of equal messages the first."""
     text = completed(text)
+    whole = unwrapped(text)
+    if whole is not text:
+        found = _in_lines(whole.lines, whole.low)
+        if any(one.weight <= 2 for one in found):
+            return found
     found = _in_lines(text.lines, text.low)
-    if len(text.lines) < _LONG and not any(one.weight <= 2 for one in found):
-        # a narrow terminal or a mail program has broken the line in two, between words or inside of one
-        for joint in (" ", ""):
-            lines = [
-                f"{a}{joint}{b}" if len(a) + len(b) < 1000 else ""
-                for a, b in zip(text.lines, text.lines[1:], strict=False)
-            ]
-            again = _in_lines(tuple(lines), tuple(lowered(line) for line in lines))
-            if any(one.weight <= 2 for one in again):
-                return (*again, *found)
-    return found
+    if any(one.weight <= 2 for one in found):
+        return found
+    whole = uncut(text)
+    if whole is not text:
+        return (*_in_lines(whole.lines[-1:], whole.low[-1:]), *found)
+    return (*_across_lines(text), *found)
+
+
+def _across_lines(text: Text) -> tuple[Said, ...]:
+    """What two lines say together: mail programs break a line between words, terminals inside of one."""
+    if _is_log(text):
+        return ()
+    for joint in (" ", ""):
+        pairs = zip(text.lines, text.lines[1:], strict=False)
+        lines = tuple(f"{a}{joint}{b}" if len(a) + len(b) < 1000 else "" for a, b in pairs)
+        found = _in_lines(lines, tuple(map(lowered, lines)))
+        if any(one.weight <= 2 for one in found):
+            return found
+    return ()
 
 
 def _in_lines(lines: tuple[str, ...], low: tuple[str, ...]) -> tuple[Said, ...]:
@@ -90,7 +170,8 @@ def _in_lines(lines: tuple[str, ...], low: tuple[str, ...]) -> tuple[Said, ...]:
             key = tuple(getattr(said, name) for name in ("kind", "object", "library", "symbol", "version", "errno"))
             if key not in found or found[key].number > number:
                 found[key] = said
-            if shape.claims:
+            # on a line that is a whole log, what is harmless keeps nobody from reading the rest
+            if shape.claims and (shape.weight < 5 or len(line) < _A_LINE):
                 break
         if len(found) >= _MOST or budget < 0:
             break

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # A line of a log may be a whole file: it is read in pieces that overlap by more than any message is long.
 LONGEST = 6000
 OVERLAP = 1500
+MOST_JSON = 100_000
 # More than this of a text is not read; of a longer one its beginning and its end are.
 MOST = 16 << 20
 
@@ -80,9 +81,25 @@ def _unescaped(line: str) -> list[str]:
         from html import unescape
 
         line = unescape(line).translate(_QUOTES)
+    if line.lstrip()[:2] == '{"' and (told := _of_json(line)):
+        return told.translate(_QUOTES).splitlines()
     if "\\n" not in line or (_WINDOWS_PATH.search(line) and not line.lstrip().startswith("{")):
         return [line]
-    return [part for part in line.replace('\\"', '"').replace("\\t", " ").split("\\n") if part]
+    return [part for part in line.replace('\\"', '"').replace("\\'", "'").replace("\\t", " ").split("\\n") if part]
+
+
+def _of_json(line: str) -> str:
+    """The texts in a line of a JSON log, "" where it is none."""
+    import json
+
+    try:
+        values = json.loads(line[:MOST_JSON])
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(values, dict):
+        return ""
+    # what has a blank in it is a text; "stderr" and time stamps are not
+    return "\n".join(one for one in values.values() if isinstance(one, str) and " " in one)
 
 
 def _without_prefix(line: str) -> str:
