@@ -10,8 +10,7 @@ from tfguard.binary.files import Disk
 from tfguard.host import Host
 from tfguard.loader.dyld import RTLD_LOCAL, RTLD_NOW, DyldProcess
 from tfguard.loader.dyld_image import DyldImage
-from tfguard.loader.dyld_locate import SHARED_CACHE
-from tfguard.loader.trace import Trace
+from tfguard.loader.trace import SHARED_CACHE, Trace
 from tfguard.mac import Mac
 from tfguard.mac_packages import MacNative, MacPackage, find_mac_package, mac_natives
 from tfguard.report import Report

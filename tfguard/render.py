@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tfguard.finding import Finding, Remedy
     from tfguard.host import Host
     from tfguard.loader.trace import Failure, Lookup, Mapped, Trace
+    from tfguard.mac import Mac
     from tfguard.report import Report
 
 BOLD, RED, YELLOW, RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[1;33m", "\x1b[0m"
@@ -150,11 +151,13 @@ def counted(number: int, one: str, many: str) -> str:
 
 
 def _seen_of_the_host(report: Report) -> list[str]:
-    host = report.host
+    host, mac = report.host, report.host.mac
+    name = "LD_LIBRARY_PATH" if mac is None else "DYLD_LIBRARY_PATH"
+    value = host.library_path if mac is None else mac.environment.get(name)
     lines = [
         f"host: {plain(host_summary(host))}",
-        f"LD_LIBRARY_PATH at process start: {plain(host.library_path or 'not set')}",
-        f"loaded before: {counted(len(host.loaded), 'image', 'images')}",
+        f"{name} at process start: {plain(value or 'not set')}",
+        f"loaded before: {counted(len((host if mac is None else mac).loaded), 'image', 'images')}",
     ]
     lines += [f"not known of this host: {plain(one)}" for one in host.skipped if one not in report.skipped]
     notes = dict.fromkeys(note for trace in report.traces for note in trace.notes)
@@ -164,7 +167,11 @@ def _seen_of_the_host(report: Report) -> list[str]:
 def host_summary(host: Host) -> str:
     """The host in a few words: loader and version, machine, class, page size."""
     from tfguard.image import machine_name
+    from tfguard.macho_image import version_text
 
+    if host.mac is not None:
+        translated = " under Rosetta" if host.mac.translated else ""
+        return f"macOS {version_text(host.mac.version)}, {host.mac.architecture}{translated}"
     machine = machine_name(host.machine)
     return f"{host.loader} {_dotted(host.version)}, {machine}, {host.elf_class}-bit, pages of {host.page_size} bytes"
 
@@ -317,5 +324,23 @@ def _host_dict(host: Host) -> dict[str, object]:
             {"path": one.path, "soname": one.image.soname if one.image else None, "startup": one.startup}
             for one in host.loaded
         ],
+        "mac": None if host.mac is None else _mac_dict(host.mac),
         "skipped": list(host.skipped),
+    }
+
+
+def _mac_dict(mac: Mac) -> dict[str, object]:
+    return {
+        "version": _dotted(mac.version),
+        "architecture": mac.architecture,
+        "translated": mac.translated,
+        "accepts": list(mac.accepts),
+        "main": mac.main,
+        "caller": mac.caller,
+        "sites": list(mac.sites),
+        "environment": dict(mac.environment),
+        "allows_path_variables": mac.allows_path_variables,
+        "validates_libraries": mac.validates_libraries,
+        "team": mac.team,
+        "loaded": [one.path for one in mac.loaded],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tfguard.loader.trace import SHARED_CACHE
 from tfguard.plain import plain, wrap
 from tfguard.render import BOLD, RED, RESET, counted
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 _PLACES = {
     "already_loaded": "already loaded",
     "path": "by path",
+    "on_disk": "by path",
+    "lc_rpath": "LC_RPATH",
+    "loader_path": "@loader_path",
+    "executable_path": "@executable_path",
+    "dyld_library_path": "DYLD_LIBRARY_PATH",
+    "dyld_framework_path": "DYLD_FRAMEWORK_PATH",
+    "real_path": "by its real path",
     "program": "the program",
     "rpath": "RPATH",
     "ld_library_path": "LD_LIBRARY_PATH",
@@ -102,15 +110,18 @@ class _Drawing:
             yield from self._attempts(lookup, depth)
 
     def _had(self, lookups: list[Lookup], depth: int) -> Iterator[str]:
-        names = []
+        had: list[str] = []
+        of_the_system: list[str] = []
         for lookup in lookups:
             number = self.numbers.get(lookup.found or "")
+            is_cached = bool(lookup.attempts) and lookup.attempts[-1].outcome == SHARED_CACHE
+            names = of_the_system if is_cached else had
             names.append(plain(lookup.name) + (f" [{number}]" if number is not None else ""))
-        if names:
-            indent = " " * 5 + _indent(depth)
-            text = f"loaded already: {', '.join(names)}"
-            lines = wrap(text, self.width - len(indent), indent="  ", unbroken=names)
-            yield from (indent + line for line in lines)
+        for title, names in (("loaded already", had), ("from the shared cache of macOS", of_the_system)):
+            if names:
+                indent = " " * 5 + _indent(depth)
+                lines = wrap(f"{title}: {', '.join(names)}", self.width - len(indent), indent="  ", unbroken=names)
+                yield from (indent + line for line in lines)
         if self.verbose:
             for lookup in lookups:
                 yield from self._attempts(lookup, depth)

@@ -174,8 +174,9 @@ def test_sound_installation(installed: Path) -> None:
     """Every file whole, every page as it was signed."""
     report = check_import("tensorflow", host=host_of(installed))
 
+    opened = {one.path.rpartition("/")[2] for one in report.images}
     assert report.findings == ()
-    assert len(report.images) == 77
+    assert {one.name for one in installed.rglob("tensorflow/**/*.so")} <= opened
 
 
 def test_load_commands_of_every_library(installed: Path) -> None:

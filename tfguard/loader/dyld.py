@@ -12,7 +12,7 @@ from tfguard.loader import dyld2_locate, dyld_locate, dyld_messages
 from tfguard.loader.dyld_image import Chain, DyldImage, loaded_images
 from tfguard.loader.dyld_locate import Found
 from tfguard.loader.dyld_search import Query
-from tfguard.loader.trace import Failure, Lookup, Mapped, Trace
+from tfguard.loader.trace import REFUSES_SIGNATURE, Failure, Lookup, Mapped, Trace
 from tfguard.mac import Mac
 from tfguard.macho_image import Dependent
 
@@ -235,7 +235,7 @@ class _Load:
             path=path,
             name=name,
             requirer=link.path if link is not None else None,
-            signal=None if message is not None else "refuses the code signature",
+            signal=None if message is not None else REFUSES_SIGNATURE,
             certain=(refusal is None or refusal.certain) and self._is_sure(found),
             detail=refusal.detail if refusal is not None else "",
             lookup=lookup,

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from tfguard.loader.dyld2_file import refused_file
 from tfguard.loader.dyld_file import Refusal
 from tfguard.loader.dyld_image import DyldImage
-from tfguard.loader.dyld_locate import SHARED_CACHE, Found, absolute, same_file
+from tfguard.loader.dyld_locate import Found, absolute, same_file
 from tfguard.loader.dyld_search import Candidate, Query, with_suffix
-from tfguard.loader.trace import ABSENT, ALREADY_LOADED, TAKEN, Attempt
+from tfguard.loader.trace import ABSENT, ALREADY_LOADED, SHARED_CACHE, TAKEN, Attempt
 from tfguard.mac import Mac
 from tfguard.macho_image import MachoImage
 
@@ -136,7 +136,7 @@ def _the_name(query: Query, *, opens: bool) -> Iterator[Candidate]:
     if name.startswith("@rpath/") or (not query.static and not name.startswith("/")):
         tail = name.removeprefix("@rpath/")
         for rpath in _rpaths(query):
-            yield Candidate("rpath", f"{rpath.rstrip('/') if rpath != '/' else ''}/{tail}", guessed=True)
+            yield Candidate("lc_rpath", f"{rpath.rstrip('/') if rpath != '/' else ''}/{tail}", guessed=True)
         leaf = tail.rpartition("/")[2]
         yield from _below("ld_library_path", _ld_library_path(mac), leaf, mac, opens=opens)
         if name.startswith("@rpath/"):

@@ -241,13 +241,13 @@ def _rpaths(query: Query, tail: str) -> Iterator[Candidate]:
             if path is None:
                 path = _executable_path(rpath, mac)
             if path is not None:
-                yield Candidate("rpath", _joined(path, tail), guessed=True)
+                yield Candidate("lc_rpath", _joined(path, tail), guessed=True)
             elif rpath.startswith("/"):
-                yield Candidate("rpath", _joined(rpath, tail), guessed=True)
+                yield Candidate("lc_rpath", _joined(rpath, tail), guessed=True)
                 if mac.cryptex is not None:
-                    yield Candidate("rpath", _joined(mac.cryptex + rpath, tail), guessed=True)
+                    yield Candidate("lc_rpath", _joined(mac.cryptex + rpath, tail), guessed=True)
             elif mac.allows_at_paths:
-                yield Candidate("rpath", _joined(rpath, tail), guessed=True)
+                yield Candidate("lc_rpath", _joined(rpath, tail), guessed=True)
 
 
 def _joined(path: str, tail: str) -> str:

@@ -20,6 +20,10 @@ LIST_ENDS = "error, rest of this list left out"
 STOPPED = "bad file, search ends"
 TAKEN = "taken"
 ALREADY_LOADED = "already loaded"
+# In place of a signal: dyld gives a message, whose words are the kernel's and not known.
+REFUSES_SIGNATURE = "refuses the code signature"
+# dyld takes it from the cache of the system's libraries: there is no file.
+SHARED_CACHE = "in the shared cache"
 
 
 class Attempt(NamedTuple):
@@ -95,7 +99,7 @@ class Failure(NamedTuple):
     @property
     def dies(self) -> bool:
         """Whether the process ends of it, or waits for ever: no `except` around the import catches that (G-05)."""
-        return self.message is None
+        return self.message is None and self.signal != REFUSES_SIGNATURE
 
     @property
     def says(self) -> str:

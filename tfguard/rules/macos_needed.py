@@ -194,12 +194,17 @@ def _find_it(case: Case, failure: Failure, leaf: str) -> tuple[Remedy, ...]:
     if formula is not None:
         remedies.append(Remedy("Install the Homebrew formula that has it.", f"brew install {formula}"))
     if not remedies:
-        place = next((one.path for one in failure.lookup.attempts if one.step == "rpath"), "") if failure.lookup else ""
+        place = _first_rpath(failure)
         where = f": {os.path.dirname(os.path.normpath(place))}" if place else ", with an LC_RPATH that leads to it"
         remedies.append(
             Remedy(f"Get {leaf} for macOS ({mac_of(case).architecture}) and put it where dyld looks{where}.")
         )
     return tuple(remedies)
+
+
+def _first_rpath(failure: Failure) -> str:
+    attempts = failure.lookup.attempts if failure.lookup is not None else ()
+    return next((one.path for one in attempts if one.step == "lc_rpath"), "")
 
 
 def _add_rpath(requirer: str, folder: str) -> Remedy:

@@ -24,7 +24,7 @@ _STEPS = {
     "on_disk": "the name itself",
     "path": "the name itself",
     "cryptex": "system cryptex",
-    "rpath": "LC_RPATH",
+    "lc_rpath": "LC_RPATH",
     "loader_path": "@loader_path",
     "executable_path": "@executable_path",
     "usr_lib": "/usr/lib",

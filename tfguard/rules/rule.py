@@ -67,6 +67,7 @@ _OF_THE_PROCESS = frozenset(
         "symbol",
         "dylib-missing",
         "macho-symbol",
+        "wrong-architecture",
     )
 )
 
