@@ -198,6 +198,11 @@ def loaded_of(images: Sequence[str], architecture: str, files: Files, cache: Sha
     return tuple(found)
 
 
+def is_system_file(path: str) -> bool:
+    """Whether macOS 10.15 has a library of its own there: in that release they are files as well as cached (D-95)."""
+    return path.startswith(("/usr/lib/", "/System/Library/")) and os.path.exists(path)
+
+
 def ask_the_system() -> tuple[MacFacts, SharedCache]:
     """Ask the running Mac. Needs one: everything else in this file does not."""
     import ctypes
@@ -244,7 +249,7 @@ def ask_the_system() -> tuple[MacFacts, SharedCache]:
         cwd=os.getcwd(),
     )
     ask = getattr(system, "_dyld_shared_cache_contains_path", None)
-    if ask is None:  # macOS 10.15: the libraries are files there
-        return facts, SharedCache(contains=os.path.exists)
+    if ask is None:
+        return facts, SharedCache(contains=is_system_file)
     ask.restype = ctypes.c_bool
     return facts, SharedCache(contains=lambda path: bool(ask(os.fsencode(path))))

@@ -11,7 +11,7 @@ import pytest
 from tests.support.mac_tree import MacTree
 from tests.support.macho_writer import Macho, Signing, fat, write
 from tfguard.binary.files import Disk
-from tfguard.live_mac import MacFacts, caller_of, environment_of, host_of, policy_of, version_of
+from tfguard.live_mac import MacFacts, caller_of, environment_of, host_of, is_system_file, policy_of, version_of
 from tfguard.mac import SharedCache
 
 _FRAMEWORK = "/Library/Frameworks/Python.framework/Versions/3.11/Python"
@@ -96,6 +96,12 @@ def test_policy(signing: Signing, path: str, paths: bool, validates: bool, tmp_p
 def test_caller(images: tuple[str, ...], caller: str) -> None:
     """The image with the interpreter opens extension modules (D-04)."""
     assert caller_of(images, images[0]) == caller
+
+
+def test_only_the_systems_files_are_its_libraries() -> None:
+    """In 10.15 they are files, and a module of Python's that exists is none of them (D-95)."""
+    assert not is_system_file(__file__)
+    assert not is_system_file("/usr/lib/no-such-library.dylib")
 
 
 def test_host(tmp_path: Path) -> None:
