@@ -78,6 +78,7 @@ class Case:
     `conda` are this interpreter's version and the conda environment that it belongs to. `configured` are the folders
     named in ld.so.conf, `provided` the versions that the provider of a missing one does define. `system` is the
     operating system's own name ("Debian GNU/Linux 12") and `installer` its package manager ("apt-get", "dnf" ...).
+    `glibc` is what shows, where musl loads, that the file was built for glibc.
     """
 
     target: str
@@ -95,6 +96,7 @@ class Case:
     late_directories: tuple[str, ...] = ()
     configured: tuple[str, ...] = ()
     provided: tuple[str, ...] = ()
+    glibc: tuple[str, ...] = ()
     twins: tuple[Twin, ...] = ()
     framework: str | None = None
     distribution: str | None = None

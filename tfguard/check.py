@@ -197,6 +197,8 @@ def _play(
         for native in pending:
             if native.path is None:
                 trace = _missing_module(package, native)
+            elif host.loader == "musl" and native.path.endswith("-linux-gnu.so"):
+                trace = _module_for_glibc(native.path, native.module)
             else:
                 # Behind an error the import is over: what else is broken is still named, without the price of symbols.
                 look_up = symbols and not ends
@@ -214,6 +216,8 @@ def _play(
             fatal = native.certain or reached.certain(native, trace)
             failure = trace.failure
             cause = (failure.kind, failure.provider or failure.path, fatal) if failure is not None else None
+            if failure is not None and failure.kind == "module-for-glibc":
+                cause = (failure.kind, "", fatal)  # of a package all are, or none
             if cause in met:
                 continue  # the same file at fault, met once more
             met.update(() if cause is None else (cause,))
@@ -283,6 +287,12 @@ def _missing_module(package: Package, native: Native) -> Trace:
     path = os.path.join(os.path.dirname(package.directory or ""), *native.module.split("."))
     failure = Failure(kind="module-missing", rule="", message=None, path=path, name=native.module)
     return Trace(target=native.module, lookups=(), images=(), failure=failure)
+
+
+def _module_for_glibc(path: str, module: str) -> Trace:
+    """A module that a Python on musl does not even try: its name says that it is for glibc (ld-so.md M-41)."""
+    failure = Failure(kind="module-for-glibc", rule="M-41", message=None, path=path, name=module)
+    return Trace(target=path, lookups=(), images=(), failure=failure)
 
 
 class _Certainty:

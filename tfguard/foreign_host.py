@@ -14,9 +14,8 @@ from tfguard.foreign_python import find_python, interpreter_at
 from tfguard.host import Host, LoadedImage, Processor
 from tfguard.image import EM_386, EM_AARCH64, EM_X86_64, Image
 from tfguard.live_host import isa_level_of, legacy_hwcaps_of, platform_token_of
-from tfguard.loader.musl_search import entries_of, path_file
 from tfguard.loader.processes import knows, start
-from tfguard.loader_family import LoaderFile, glibc_version, read_loader
+from tfguard.loader_family import LoaderFile, glibc_version, read_loader, system_directories
 from tfguard.loader_file import lib_token
 from tfguard.processor import look_at_processor
 from tfguard.root import HERE, Root
@@ -108,7 +107,7 @@ def _before_start(program: str, root: Root, environment: Mapping[str, str], cwd:
         little_endian=image.little_endian,
         machine=image.machine,
         page_size=os.sysconf("SC_PAGESIZE") if same and root.is_here else 4096,
-        system_directories=_system_directories(family, loader_path or "", root),
+        system_directories=system_directories(family, loader_path or "", root),
         cache_path=family.cache,
         lib_token=lib_token(family.directories),
         platform_token=platform_token_of(image.machine, flags, intel),
@@ -140,16 +139,6 @@ def _loader(program: str, path: str | None, root: Root, skipped: list[str]) -> L
     if not found.family:
         skipped.append(f"{path}, the loader of {program}, is none that tfguard knows")
     return found
-
-
-def _system_directories(found: LoaderFile, loader_path: str, root: Root) -> tuple[str, ...]:
-    """The directories searched last: glibc's compiled-in ones, or what the path file of musl says (M-04)."""
-    if found.family != "musl":
-        return found.directories
-    text = root.read(path_file(loader_path, found.name), 1 << 20)
-    if text is None:
-        return found.directories or ("/lib", "/usr/local/lib", "/usr/lib")
-    return tuple(entries_of(os.fsdecode(text.partition(b"\0")[0])))
 
 
 def _version(found: LoaderFile, root: Root, skipped: list[str]) -> tuple[int, int]:

@@ -221,6 +221,8 @@ def _folder_of(name: str, package: Package) -> str | None:
 
 def _native_files(directory: str, package: Package) -> Iterator[str]:
     suffixes = package.suffixes
+    # what a Python on musl passes over is told of: it is the build for the other C library (ld-so.md M-41)
+    tried = (suffixes[0], suffixes[0].replace("-linux-musl.", "-linux-gnu."))
     pending = [directory]
     count = 0
     while pending:
@@ -238,7 +240,7 @@ def _native_files(directory: str, package: Package) -> Iterator[str]:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _NO_NATIVES:
                         pending.append(path)
-                elif entry.name.endswith(suffixes[:1]) or (
+                elif entry.name.endswith(tried) or (
                     entry.name.endswith(suffixes) and not _OTHER_PYTHON.search(entry.name)
                 ):
                     yield path
@@ -249,4 +251,5 @@ def _native_files(directory: str, package: Package) -> Iterator[str]:
 def _module_of(path: str, package: Package, location: str) -> str:
     relative = os.path.relpath(path, location)
     stem = next((relative[: -len(suffix)] for suffix in package.suffixes if relative.endswith(suffix)), relative)
+    stem = stem.partition(".cpython-")[0]
     return f"{package.name}.{stem.replace(os.sep, '.')}"

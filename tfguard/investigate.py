@@ -6,6 +6,7 @@ import os
 
 from tfguard import whereabouts
 from tfguard.binary.symbols import Reference
+from tfguard.binary.versions import versions_of
 from tfguard.case import Case, Elsewhere
 from tfguard.gpu_stack import GpuStack
 from tfguard.host import Host
@@ -38,6 +39,10 @@ def investigate(
     facts: dict[str, object] = {}
     if failure is not None:
         facts.update(_file_facts(failure, process.host))
+        if process.host.loader == "musl":
+            facts["glibc"] = _built_for_glibc(failure, process)
+            if "origin" not in facts and failure.requirer is not None:
+                facts["origin"] = brought_by(failure.requirer, process.host.root)
         if failure.kind in ("missing", "wrong-class"):
             facts.update(_search_facts(failure, process))
         elif failure.kind in ("version", "version-table"):
@@ -115,6 +120,25 @@ def _system(root: Root) -> tuple[str, str]:
     )
     installer = next((name for name, ids in managers if any(one in family for one in ids)), "")
     return values.get("PRETTY_NAME", ""), installer
+
+
+def _built_for_glibc(failure: Failure, process: Process) -> tuple[str, ...]:
+    """What shows that the failing file, or who needs it, was built for glibc: versions that it needs, its name."""
+    path = failure.requirer or failure.path
+    image = process.host.look_at(path).content
+    if not isinstance(image, Image):
+        return ()
+    versions = versions_of(image)
+    found = [one.version for one in versions.needs if one.version.startswith("GLIBC_")] if versions is not None else []
+    marks = [max(found, key=_numbers)] if found else []
+    marks += [name for name in image.needed if name.startswith("ld-linux")]
+    if not marks and os.path.basename(path).endswith("-linux-gnu.so"):
+        marks.append("its name ends in -linux-gnu.so")
+    return tuple(marks)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.rpartition("_")[2].split(".") if part.isdigit())
 
 
 def _search_facts(failure: Failure, process: Process) -> dict[str, object]:

@@ -48,8 +48,11 @@ def this_host() -> Host:
     loader_path = next((path for path in paths if os.path.basename(path).startswith(("ld-linux", "ld.so", "ld64"))), "")
     features, system_directories = _loader_file(loader_path)
     loader = "glibc" if loader_path and system_directories else "unknown"
+    version = _glibc_version()
+    if not loader_path and (musl := _musl(paths)) is not None:
+        loader, version, system_directories = musl
     if loader == "unknown":
-        skipped.append("the dynamic loader of this process is not a glibc that tfguard knows")
+        skipped.append("the dynamic loader of this process is none that tfguard knows")
     started = _started_through(loader_path, environment, skipped)
     if not started.understood:
         loader = "unknown"
@@ -207,6 +210,17 @@ def _glibc_version() -> tuple[int, int]:
         return (2, 17)
 
 
+def _musl(paths: list[str]) -> tuple[str, tuple[int, int], tuple[str, ...]] | None:
+    """Loader, version and system path of a process that musl loaded; None where that is not so (ld-so.md H-01)."""
+    path = next((one for one in paths if os.path.basename(one).startswith(("ld-musl-", "libc.musl-"))), None)
+    if path is None:
+        return None
+    from tfguard.loader_family import read_loader, system_directories
+
+    found = read_loader(path)
+    return ("musl", found.version or (1, 2), system_directories(found, path)) if found.family == "musl" else None
+
+
 def _loader_file(path: str) -> tuple[frozenset[str], tuple[str, ...]]:
     """What the loader's file tells: features (H-04) and its compiled-in directories (H-02)."""
     try:
@@ -304,7 +318,11 @@ def _startup_objects(images: list[tuple[str, Image | None]], environment: Mappin
     preloads = environment.get("LD_PRELOAD", "").replace(":", " ").split()
     pending = [0] if images else []
     pending += [by_name[name] for name in preloads if name in by_name]
-    pending += [by_name[name] for name in by_name if name.startswith(("ld-linux", "linux-vdso", "ld64.so", "ld.so"))]
+    pending += [
+        by_name[name]
+        for name in by_name
+        if name.startswith(("ld-linux", "linux-vdso", "ld64.so", "ld.so", "ld-musl-", "libc.musl-"))
+    ]
     found: set[int] = set()
     while pending:
         index = pending.pop()

@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from tfguard.loader_file import glibc_facts
+from tfguard.root import HERE, Root
 
 _LIMIT = 1 << 23
 _GLIBC_VERSION = re.compile(rb"(?:GNU C Library|ld\.so) [^\0\n]{0,120}release version (\d+)\.(\d+)")
@@ -65,3 +66,22 @@ def glibc_version(data: bytes) -> tuple[int, int] | None:
     """The release that libc.so.6, or a loader of glibc 2.33 and later, names itself (H-03)."""
     found = _GLIBC_VERSION.search(data)
     return (int(found[1]), int(found[2])) if found is not None else None
+
+
+def system_directories(found: LoaderFile, path: str, root: Root = HERE) -> tuple[str, ...]:
+    """The directories searched last: glibc's compiled-in ones, or what the path file of musl says (M-04).
+
+    `path` is that of the loader: the path file lies below the parent of its directory.
+    """
+    if found.family != "musl":
+        return found.directories
+    prefix = os.path.dirname(os.path.dirname(path)).rstrip("/") if path.startswith("/") else ""
+    text = root.read(f"{prefix}/etc/ld-musl-{found.name}.path", 1 << 20)
+    if text is None:
+        return found.directories or ("/lib", "/usr/local/lib", "/usr/lib")
+    return tuple(entries_of(os.fsdecode(text.partition(b"\0")[0])))
+
+
+def entries_of(text: str) -> list[str]:
+    """The directories of a list of musl's: colons and line ends part them, empty ones are passed over (M-03)."""
+    return [one for one in re.split("[:\n]", text) if one]

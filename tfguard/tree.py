@@ -30,6 +30,7 @@ _PLACES = {
     "runpath": "RUNPATH",
     "ld_so_cache": "ld.so.cache",
     "default_directories": "default directories",
+    "system_path": "system path",
 }
 
 # Below this level nothing moves further right: a chain of needed libraries may be as long as somebody makes it.

@@ -23,7 +23,7 @@ on_this_machine = pytest.mark.skipif(not is_glibc_x86_64(), reason="the cases ar
 # the processor and the process, the guard.
 FAMILIES = {
     "1": ("machine", "file", "content", "mapping"),
-    "2": ("needed",),
+    "2": ("needed", "musl"),
     "3": ("version",),
     "4": ("installation", "requirements", "plugin"),
     "5": ("symbol",),

@@ -13,9 +13,10 @@ from tfguard.loader.glibc_file import Refusal
 from tfguard.loader.glibc_text import unmarked_text_relocation
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.musl_file import as_of_this_process, error_text, refused
-from tfguard.loader.musl_search import entries_of, is_reserved, lists_for, search
+from tfguard.loader.musl_search import is_reserved, lists_for, search
 from tfguard.loader.musl_symbols import failures_of, has_tls, missing_of
 from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, UNREADABLE, Attempt, Failure, Lookup, Mapped, Trace
+from tfguard.loader_family import entries_of
 
 # Names with "64" at the end that musl resolves to the plain ones: the list that it holds begins so (V-31).
 _LFS64 = b"aio_cancel\0aio_error\0"
@@ -28,7 +29,7 @@ class Process:
         self.host = host
         self.links = _links_of(host)
         self.main = next((link for link in self.links if link.is_main), None)
-        self.loader = next((link for link in self.links if is_musl(link.path)), None)
+        self.loader = next((link for link in self.links if is_musl(link.path)), None) or _unseen_loader()
         self._tables: dict[int, SymbolTable | None] = {}
         self._hashes: dict[bytes, int] = {}
         self._plain: frozenset[bytes] | None = None
@@ -68,7 +69,7 @@ class Process:
         if not name.endswith(b"64") and name != b"readdir64_r":
             return None
         if self._plain is None:
-            path = self.loader.image.path if self.loader is not None and self.loader.image is not None else ""
+            path = self.loader.image.path if self.loader.image is not None else ""
             self._plain = _lfs64_names(path)
         plain = b"readdir_r" if name == b"readdir64_r" else name[:-2]
         return plain if self._plain and (plain in self._plain or plain == b"readdir_r") else None
@@ -117,6 +118,14 @@ class Process:
             return "cannot be loaded"
         machine = int.from_bytes(own.start[18:20], "little" if self.host.little_endian else "big")
         return f"is built for {machine_name(machine)}" if machine != self.host.machine else None
+
+
+def _unseen_loader() -> LinkMap:
+    """musl itself where the list of loaded objects does not have it: what it defines is not known."""
+    link = LinkMap("libc.so", None, step="start")
+    link.new = False
+    link.is_global = True
+    return link
 
 
 def is_musl(path: str) -> bool:
@@ -255,7 +264,7 @@ class _Load:
         """musl's load_library: reserved names, those found before, the search, the same file, another libc."""
         process, host = self.process, self.host
         loader = process.loader
-        if loader is not None and (is_reserved(name) or name == loader.path):
+        if is_reserved(name) or name == loader.path:
             return self._own(name, requirer, loader)
         if "/" in name:
             head = host.look_at(name)
@@ -299,7 +308,7 @@ class _Load:
         link = LinkMap(path, head.content, parent=needed_by, step="start" if self.starting else attempts[-1].step)
         link.names = {os.path.basename(path)} if path != name else set()
         table = process.table(link)
-        if table is not None and process.loader is not None and _is_a_libc(table):
+        if table is not None and _is_a_libc(table):
             # two of them in one process cannot be: the name leads to the one that runs (M-07)
             process._tables.pop(id(link), None)
             table.close()
@@ -359,7 +368,7 @@ class _Load:
     def _relocate(self, links: list[LinkMap]) -> None:
         process = self.process
         known = [link for link in process.links if link.is_global]
-        if process.loader is not None and process.loader not in known:
+        if process.loader not in known:
             known.append(process.loader)
         scope = list({id(link): link for link in (*known, *self.scope)}.values())
         for link in links:

@@ -12,6 +12,7 @@ from tfguard.host import Host
 from tfguard.image import Head
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import ABSENT, LIST_ENDS, TAKEN, UNREADABLE, Attempt
+from tfguard.loader_family import entries_of
 
 # Names beginning so are the loader itself, which is the C library as well (M-07).
 _RESERVED = ("libc.", "libpthread.", "librt.", "libm.", "libdl.", "libutil.", "libxnet.")
@@ -65,11 +66,6 @@ def lists_for(requirer: LinkMap | None, host: Host) -> Iterator[tuple[str, str]]
     yield "system_path", ":".join(host.system_directories)
 
 
-def entries_of(text: str) -> list[str]:
-    """The directories of a list: colons and line ends part them, empty ones are passed over (M-03)."""
-    return [one for one in re.split("[:\n]", text) if one]
-
-
 def search(name: str, requirer: LinkMap | None, host: Host) -> Found:
     """The first file of that name that opens; an error other than not being there ends all of it (M-05)."""
     attempts: list[Attempt] = []
@@ -91,9 +87,3 @@ def search(name: str, requirer: LinkMap | None, host: Host) -> Found:
                 return Found(None, number, tuple(attempts))
             attempts.append(Attempt(step, path, UNREADABLE if number == errno.EACCES else ABSENT))
     return Found(None, number, tuple(attempts))
-
-
-def path_file(loader: str, name: str) -> str:
-    """The file that holds the system path: below the parent of the loader's directory (M-04)."""
-    prefix = os.path.dirname(os.path.dirname(loader)) if loader.startswith("/") else ""
-    return f"{prefix.rstrip('/')}/etc/ld-musl-{name}.path"

@@ -98,7 +98,7 @@ class _Definers:
         loader = process.loader
         for name in names:
             plain = process.plain_name(name)
-            if plain is not None and loader is not None and name not in self._other:
+            if plain is not None and name not in self._other:
                 self._called[name] = self._other[name] = loader
 
     def defining(self, name: bytes, *, call: bool) -> LinkMap | None:

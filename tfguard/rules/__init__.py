@@ -14,6 +14,7 @@ from tfguard.rules import (
     macos,
     macos_needed,
     mapping,
+    musl,
     needed,
     plugin,
     process,
@@ -33,8 +34,9 @@ WARNINGS: tuple[Rule, ...] = (*file.WARNINGS, *symbol.WARNINGS, *guarding.WARNIN
 # On a Mac another loader decides, and none of the causes above holds but those about tfguard itself.
 CAUSES_ON_MAC: tuple[Rule, ...] = (*macos_needed.RULES, *macos.RULES, *guarding.RULES)
 WARNINGS_ON_MAC: tuple[Rule, ...] = (*macos_needed.WARNINGS, *guarding.WARNINGS)
+CAUSES_ON_MUSL: tuple[Rule, ...] = (*musl.RULES, *CAUSES)
 GPU: tuple[Rule, ...] = gpu.RULES
-ALL: tuple[Rule, ...] = (*CAUSES, *INSTALLATION, *WARNINGS, *CAUSES_ON_MAC, *WARNINGS_ON_MAC, *GPU)
+ALL: tuple[Rule, ...] = (*CAUSES, *musl.RULES, *INSTALLATION, *WARNINGS, *CAUSES_ON_MAC, *WARNINGS_ON_MAC, *GPU)
 RULES: tuple[Rule, ...] = tuple(sorted({one.code: one for one in ALL + told.RULES}.values(), key=lambda one: one.code))
 
 
@@ -49,6 +51,8 @@ def judge(case: Case) -> tuple[Finding, ...]:
         return _all(INSTALLATION, case)
     on_mac = case.host.mac is not None
     if case.failure is not None:
+        if case.host.loader == "musl":
+            return _first(CAUSES_ON_MUSL, case)
         return _first(CAUSES_ON_MAC if on_mac else CAUSES, case)
     if case.gpu is not None:
         return _all(GPU, case)

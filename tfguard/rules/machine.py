@@ -28,6 +28,8 @@ from tfguard.rules.words import (
 def _was_passed_over(case: Case, kind: str, outcome: str) -> bool:
     """Whether the load fails because the file at fault was passed over for this."""
     failure = case.failure
+    if failure is not None and failure.kind == "foreign-machine":
+        return outcome is WRONG_MACHINE  # musl passes nothing over: it fails of the first relocation (M-12)
     if failure is None or failure.kind != kind or failure.lookup is None:
         return False
     return any(one.path == case.file and one.outcome == outcome for one in failure.lookup.attempts)

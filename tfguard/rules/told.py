@@ -13,17 +13,6 @@ def _told(code: str, slug: str, title: str, explanation: str) -> Rule:
 
 RULES: tuple[Rule, ...] = (
     _told(
-        "TFG210",
-        "glibc-library-on-musl",
-        "Built for glibc, this system has musl (Alpine)",
-        """The library is built for glibc, and musl's loader runs this process, as on Alpine Linux.
-
-        musl lacks what glibc adds: the checked functions of _FORTIFY_SOURCE (__sprintf_chk),
-        ld-linux-x86-64.so.2, and more. Python itself decides: as long as it is a build for musl, its loader
-        loads everything, also where glibc or gcompat is installed beside it. TensorFlow has no wheels for musl.
-        """,
-    ),
-    _told(
         "TFG418",
         "masked-by-lazy-loader",
         "The true error is hidden by a lazy loader",

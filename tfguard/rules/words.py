@@ -8,6 +8,7 @@ from itertools import groupby
 
 from tfguard.case import Case, Elsewhere
 from tfguard.finding import Remedy
+from tfguard.host import Host
 from tfguard.loader.trace import ABSENT, NO_DIRECTORY, Attempt
 from tfguard.rules.packages import reinstall_command
 
@@ -110,6 +111,8 @@ def search_rows(case: Case) -> Rows:
     by_step = {step: list(group) for step, group in groupby(failure.lookup.attempts, key=lambda one: one.step)}
     rows: list[tuple[str, str]] = []
     rows.append(("already loaded", "no library of that name in this process"))
+    if host.loader == "musl":
+        return (*rows, *_rows_of_musl(by_step, host))
     if "rpath" in by_step:
         rows += _attempt_rows("RPATH", by_step["rpath"])
     if host.library_path is not None:
@@ -129,6 +132,15 @@ def search_rows(case: Case) -> Rows:
     else:
         rows += _attempt_rows("default", default)
     return tuple(rows)
+
+
+def _rows_of_musl(by_step: dict[str, list[Attempt]], host: Host) -> list[tuple[str, str]]:
+    """The places in musl's order (ld-so.md M-01)."""
+    rows = _attempt_rows("LD_LIBRARY_PATH", by_step.get("ld_library_path", []))
+    if host.library_path is None:
+        rows = [("LD_LIBRARY_PATH", "not set when this process started")]
+    rows += _attempt_rows("RPATH, RUNPATH", by_step.get("rpath", [])) or [("RPATH, RUNPATH", "none")]
+    return rows + (_attempt_rows("system path", by_step.get("system_path", [])) or [("system path", "empty")])
 
 
 def _attempt_rows(label: str, attempts: list[Attempt]) -> list[tuple[str, str]]:
