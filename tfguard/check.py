@@ -410,7 +410,7 @@ def report_of(
         + tuple(one for one in kept if one.severity == "warning")
         + tuple(one for one in kept if one.severity == "note"),
         traces=traces,
-        skipped=(*host.skipped, *skipped),
+        skipped=(*host.skipped, *(host.foreign.assumed if host.foreign is not None else ()), *skipped),
         depth="symbols" if symbols else "files",
         kind=kind,
     )

@@ -15,9 +15,11 @@ class Foreign(NamedTuple):
     """A process told from files: `root` is what "/" is for it, `loader` the path of its PT_INTERP, "" without one.
 
     `start` is the start of its program, played; `python` the Python that this is. Either is None where it is not known.
+    `assumed` says in words what no file tells and hardly a load hangs on: the usual was taken.
     """
 
     root: Root
     loader: str = ""
     start: Trace | None = None
     python: Python | None = None
+    assumed: tuple[str, ...] = ()

@@ -79,6 +79,7 @@ def host_of_program(
 
 def _before_start(program: str, root: Root, environment: Mapping[str, str], cwd: str) -> tuple[Host, Image]:
     skipped: list[str] = []
+    assumed: list[str] = []
     base = Host(foreign=Foreign(root), cwd=cwd, executable=program, environment=environment)
     head = base.look_at(program)
     if head.errno or head.read_errno:
@@ -93,14 +94,14 @@ def _before_start(program: str, root: Root, environment: Mapping[str, str], cwd:
     processor = look_at_processor(image.machine) if same else Processor()
     flags, intel = processor.features, processor.intel
     if not same and image.machine == EM_X86_64:
-        skipped.append("the processor is not known: one of level x86-64-v3 is assumed")
+        assumed.append("the processor is not known: one of level x86-64-v3 is assumed")
     if image.machine in _SEVERAL_PAGE_SIZES and not root.is_here:
-        skipped.append("the page size of the system that will run it is not known: 4096 bytes are assumed")
+        assumed.append("the page size of the system that will run it is not known: 4096 bytes are assumed")
     level = 0 if image.machine != EM_X86_64 else isa_level_of(flags) if same else _USUAL_LEVEL
     host = replace(
         base,
         loader=family.family or "unknown",
-        foreign=Foreign(root, loader_path or ""),
+        foreign=Foreign(root, loader_path or "", assumed=tuple(assumed)),
         version=_version(family, root, skipped),
         features=family.features,
         elf_class=image.elf_class,
