@@ -463,7 +463,8 @@ def _unknown_code(code: str) -> _UsageError:
 
     from tfguard.rules import RULES
 
-    near = get_close_matches(code.upper(), [one.code for one in RULES], cutoff=0.7)
+    digits = code.upper().replace("O", "0")  # a letter in place of a digit is the usual slip
+    near = get_close_matches(digits, [one.code for one in RULES], cutoff=0.7)
     near += get_close_matches(code.lower(), [one.slug for one in RULES])
     hint = f"near it: {', '.join(near)}" if near else "python -m tfguard rules lists them all"
     return _UsageError(f"no code {code!r}; {hint}")
