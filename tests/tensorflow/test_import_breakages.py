@@ -237,7 +237,8 @@ def test_cut_behind_the_last_segment_still_loads(copy: TensorFlowCopy) -> None:
     )
 
     assert guarded.said == {"error": None}
-    assert report.said == {"ok": True, "codes": ["TFG117"]}
+    # warnings: its size is not the recorded one, and the file ends before its section headers
+    assert report.said == {"ok": True, "codes": ["TFG405", "TFG117"]}
 
 
 def test_the_loader_in_this_test_is_real() -> None:
