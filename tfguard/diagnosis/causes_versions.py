@@ -69,20 +69,7 @@ def version(said: Said, setting: Setting) -> list[Cause]:
                     "what the copies define",
                     f"strings -a {quoted(provider or 'libstdc++.so.6')} | grep {wanted}",
                 ),
-                remedies=(
-                    Remedy(
-                        "In a conda environment, bring its own copy up to date.",
-                        "conda install -c conda-forge 'libstdcxx-ng>=12'",
-                    ),
-                    Remedy(
-                        "Leave the folder of the old copy out of LD_LIBRARY_PATH.",
-                        "env -u LD_LIBRARY_PATH python your_script.py",
-                    ),
-                    Remedy(
-                        "Import what needs the newer one first, or start with it.",
-                        "LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libstdc++.so.6 python your_script.py",
-                    ),
-                ),
+                remedies=_newer_libstdcxx(provider),
                 vain="overwriting the system's libstdc++ with a copied file",
             ),
             older,
@@ -97,3 +84,26 @@ def version(said: Said, setting: Setting) -> list[Cause]:
         ),
         older,
     ]
+
+
+def _newer_libstdcxx(provider: str) -> tuple[Remedy, ...]:
+    """What brings a newer libstdc++, or the newer one first; `provider` is the old copy, "" where it is not known."""
+    conda = Remedy(
+        "In a conda environment, bring its own copy up to date.", "conda install -c conda-forge 'libstdcxx-ng>=12'"
+    )
+    if provider.startswith(("/lib", "/usr/lib")):  # the system's own: nothing here is newer
+        return (
+            conda,
+            Remedy("Use a newer system, or a container with one.", "docker run -it python:3.11-slim-bookworm"),
+            Remedy("Use a release that was built for an older system, or build it here."),
+        )
+    return (
+        conda,
+        Remedy(
+            "Leave the folder of the old copy out of LD_LIBRARY_PATH.", "env -u LD_LIBRARY_PATH python your_script.py"
+        ),
+        Remedy(
+            "Import what needs the newer one first, or start with it (this is Debian's folder).",
+            "LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libstdc++.so.6 python your_script.py",
+        ),
+    )
