@@ -199,15 +199,15 @@ def test_selinux(enforce: str, booleans: dict[str, str], expected: list[object],
 @as_root
 @needs("gcc")
 def test_temporary_folder_without_execution(compiler: Compiler, tmp_path: Path) -> None:
-    """A library that was unpacked to /tmp, mounted noexec: the remedy is another folder for temporary files."""
+    """A library unpacked to a noexec folder for temporary files (not /tmp: the checkout may lie there)."""
     built = compiler.build("int answer(void) { return 42; }", "-shared", "-fPIC", "-nostdlib")
-    fill = "mount -t tmpfs -o noexec none /tmp && cat > /tmp/op.so <&3"
+    fill = "mount -t tmpfs -o noexec none /dev/shm && cat > /dev/shm/op.so <&3"
     mount = f'exec 3< {built} && {fill} && exec "$@"'
     code = """
 import ctypes, json, tfguard
-finding = tfguard.check_library("/tmp/op.so").findings[0]
+finding = tfguard.check_library("/dev/shm/op.so").findings[0]
 try:
-    ctypes.CDLL("/tmp/op.so")
+    ctypes.CDLL("/dev/shm/op.so")
 except OSError as error:
     print(json.dumps([finding.code, finding.loader_message == str(error), finding.remedies[0].command]))
 """
