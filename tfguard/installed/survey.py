@@ -16,7 +16,7 @@ from tfguard.installed.families import ADD_ONS, WANTED_BY_TENSORFLOW, family_of,
 from tfguard.installed.known import Wheels
 from tfguard.installed.names import canonical, listing
 from tfguard.installed.python import Python
-from tfguard.installed.record import Progress, Standing, claims, hash_all, rows_of, sha256_of, stand
+from tfguard.installed.record import Progress, Standing, claims, hash_all, is_native, rows_of, sha256_of, stand
 from tfguard.installed.requirements import Unmet, find_unmet
 from tfguard.installed.shadows import Shadow, find_shadows
 from tfguard.installed.wheel_tags import Foreign, find_foreign
@@ -218,9 +218,15 @@ def _whose(owners: tuple[Standing, ...]) -> Distribution | None:
 
 def _unowned(package: Package, natives: tuple[Native, ...], own: tuple[Distribution, ...]) -> tuple[str, ...]:
     """Native files of the package that no RECORD lists; a link to a neighbour is somebody's help for a linker."""
-    if not own or any(not rows_of(one) for one in own):
+    records = [(one, rows_of(one)) for one in own]
+    if not own or not all(rows for _, rows in records):
         return ()
-    listed = {os.path.normpath(os.path.join(one.site, row.path)) for one in own for row in rows_of(one)}
+    listed = {
+        os.path.normpath(os.path.join(one.site, row.path))
+        for one, rows in records
+        for row in rows
+        if is_native(row.path)  # a few hundred of many thousand
+    }
     inside = tuple(f"{one}{os.sep}" for one in package.locations)
     found = [
         one.path
