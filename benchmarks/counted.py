@@ -36,7 +36,7 @@ def count_all(targets: Targets, scratch: Path, *, imports: bool) -> tuple[list[C
     jobs: list[tuple[str, Sequence[str]]] = [
         ("python -c pass", (python, "-c", "pass")),
         ("import tfguard", (python, "-c", "import tfguard")),
-        ("import tfguard.check", (python, "-c", "import tfguard.check")),
+        ("import tfguard.checks.check", (python, "-c", "import tfguard.checks.check")),
         ("closure of the first native module, bare process", bare.argv),
         ("check_library(op), symbols", (python, "-c", _OP, targets.op.path)),
         ('check_import("tensorflow"), everything', (python, "-c", _EVERYTHING)),

@@ -27,7 +27,7 @@ def repeat(call: Callable[[], object], count: int) -> list[float]:
 
 def host() -> Samples:
     """this_host(): the first call of a process, and later ones."""
-    from tfguard.live_host import this_host
+    from tfguard.hosts.live import this_host
 
     return {"first": repeat(this_host, 1), "again": repeat(this_host, 100)}
 
@@ -42,8 +42,8 @@ def closure(path: str, count: str) -> Samples:
     from unittest import mock
 
     from tfguard.binary import versions
-    from tfguard.host import Host
-    from tfguard.live_host import this_host
+    from tfguard.hosts.host import Host
+    from tfguard.hosts.live import this_host
     from tfguard.loader import glibc
 
     living = this_host()

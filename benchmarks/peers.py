@@ -15,7 +15,7 @@ IMPORT_TENSORFLOW = "import tensorflow"
 
 # What the library does, without a command line: as little as a process can do for the answer.
 _BARE = """import sys
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 from tfguard.loader.glibc import Process
 with Process(this_host()) as process:
     trace = process.dlopen(sys.argv[1], symbols=False)

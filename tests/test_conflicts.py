@@ -12,11 +12,11 @@ import pytest
 from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
 from tests.support.packages import ROOT, run, write
-from tfguard.check import check_import, check_library
-from tfguard.conflicts import conflicts
-from tfguard.installation import find_package
-from tfguard.live_host import this_host
-from tfguard.op_names import lost_ops
+from tfguard.checks.check import check_import, check_library
+from tfguard.evidence.conflicts import conflicts
+from tfguard.evidence.op_names import lost_ops
+from tfguard.hosts.live import this_host
+from tfguard.installed.installation import find_package
 
 pytestmark = pytest.mark.skipif(not is_glibc_x86_64(), reason="about glibc on x86-64")
 

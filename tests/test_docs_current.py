@@ -14,10 +14,10 @@ import pytest
 
 from tests.support.reports import BAD, CUT, MISSING
 from tfguard.__main__ import main
-from tfguard.host import Host
-from tfguard.render import as_dict, as_text
+from tfguard.hosts.host import Host
 from tfguard.report import SCHEMA, Report
 from tfguard.rules import RULES
+from tfguard.telling.render import as_dict, as_text
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -19,9 +19,9 @@ from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
 from tests.support.packages import ROOT, run
 from tests.support.wheels import member_of_wheel
-from tfguard.gpu_stack import Build, look_at_machine, read_build
-from tfguard.installation import Package, find_package
-from tfguard.live_host import this_host
+from tfguard.evidence.gpu_stack import Build, look_at_machine, read_build
+from tfguard.hosts.live import this_host
+from tfguard.installed.installation import Package, find_package
 from tfguard.report import Report
 
 on_this_machine = pytest.mark.skipif(not is_glibc_x86_64(), reason="the cases are files for glibc on x86-64")
@@ -183,7 +183,7 @@ def test_real_library_of_nvidia(tmp_path: Path, compiler: Compiler) -> None:
 SCRIPT = """
 from dataclasses import replace
 import tfguard
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 report = tfguard.check_import(host=replace(this_host(), devices_root=MACHINE), gpu=True)
 print(*(one.code for one in report.findings))
 """
@@ -265,4 +265,4 @@ def test_no_warning_without_being_asked(tmp_path: Path) -> None:
         report = tfguard.check_import("json")
 
     assert report.notes == ()
-    assert "tfguard.check_gpu" not in sys.modules or report.traces == ()
+    assert "tfguard.checks.gpu" not in sys.modules or report.traces == ()

@@ -21,15 +21,15 @@ from tests.support.build import Compiler
 from tests.support.here import is_glibc
 from tests.support.loading import mapped_objects
 from tests.support.packages import ROOT, run
-from tfguard.host import Host
-from tfguard.live_host import this_host
+from tfguard.hosts.host import Host
+from tfguard.hosts.live import this_host
 
 pytestmark = pytest.mark.skipif(not is_glibc(), reason="needs glibc")
 
 FACTS = """
 import json, os, sys
 BEFORE
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 host = this_host()
 print(json.dumps({
     "loader": host.loader, "library_path": host.library_path, "late": host.late_library_path, "secure": host.secure,
@@ -174,7 +174,7 @@ def test_deleted_library(tmp_path: Path, compiler: Compiler) -> None:
     code = (
         "import ctypes, json, os\nctypes.CDLL('./gone.so'); ctypes.CDLL('./other.so')\n"
         "os.unlink('gone.so'); os.rename('other.so', 'kept.so'); open('other.so', 'w').close()\n"
-        "from tfguard.live_host import this_host\n"
+        "from tfguard.hosts.live import this_host\n"
         "print(json.dumps({one.path: one.image is None for one in this_host().loaded}))"
     )
 
@@ -210,7 +210,7 @@ def test_bytes_in_the_environment(tmp_path: Path) -> None:
     """A path that is no UTF-8 is kept as the file system functions spell it."""
     environment = {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
     environment |= {b"LD_LIBRARY_PATH": b"/caf\xe9", b"PYTHONPATH": os.fsencode(ROOT)}
-    code = "import os\nfrom tfguard.live_host import this_host\nprint(os.fsencode(this_host().library_path))"
+    code = "import os\nfrom tfguard.hosts.live import this_host\nprint(os.fsencode(this_host().library_path))"
 
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 
@@ -251,7 +251,7 @@ def test_secure_mode(tmp_path: Path, closed: bool) -> None:
     os.chown(python, 0, 65534)
     python.chmod(0o2755)
     before = (
-        "import ctypes, tfguard.check, tfguard.binary.elf\n"
+        "import ctypes, tfguard.checks.check, tfguard.binary.elf\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         f"if {closed}: os.seteuid(65534)\n"
         "if not ctypes.CDLL(None).getauxval(ctypes.c_ulong(23)): print('null'); os._exit(0)"
@@ -356,7 +356,7 @@ def test_global_scope(tmp_path: Path, compiler: Compiler) -> None:
     compiler.shared(tmp_path / "local.so", "int tfguard_local(void) { return 1; }")
     compiler.shared(tmp_path / "global.so", "int tfguard_global(void) { return 1; }")
     code = (
-        "import ctypes, json\nfrom tfguard.live_host import this_host\n"
+        "import ctypes, json\nfrom tfguard.hosts.live import this_host\n"
         "names = (b'tfguard_local', b'tfguard_global', b'puts', b'PyLong_FromLong', b'tfguard_nothing')\n"
         "ctypes.CDLL('./local.so'); before = [this_host().sees_global_symbol(name) for name in names]\n"
         "ctypes.CDLL('./global.so', mode=ctypes.RTLD_GLOBAL)\n"

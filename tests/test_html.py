@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.support.reports import BAD, CUT, GOOD, HOSTILE, MISSING, PRINTABLE, hostile_report
-from tfguard.host import Host
-from tfguard.html import as_html
+from tfguard.hosts.host import Host
 from tfguard.report import Report
+from tfguard.telling.html import as_html
 
 
 class _Reader(HTMLParser):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.packages import run, write
-from tfguard.imports import certainly_imported
-from tfguard.installation import Package
+from tfguard.installed.imports import certainly_imported
+from tfguard.installed.installation import Package
 
 BROKEN = b"\x7fELF"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.packages import SUFFIX, run, write
-from tfguard import installation
-from tfguard.installation import Package, find_package, natives_of
+from tfguard.installed import installation
+from tfguard.installed.installation import Package, find_package, natives_of
 
 LISTS = sorted(Path(installation._DATA).glob("*.txt"))
 FLAGS = {"global", "fatal", "tolerated", "dispensable"}
@@ -191,7 +191,7 @@ def test_release_without_a_list(tmp_path: Path) -> None:
     write(tmp_path, {"tensorflow/__init__.py": "", f"tensorflow/python/_pywrap_tfe{SUFFIX}": b""})
     (tmp_path / "tensorflow-9.9.dist-info").mkdir()
     code = (
-        "import json\nfrom tfguard.installation import find_package, natives_of\n"
+        "import json\nfrom tfguard.installed.installation import find_package, natives_of\n"
         "package = find_package('tensorflow')\n"
         "print(json.dumps([package.version, [one for one in natives_of(package, everything=False)]]))"
     )

@@ -18,9 +18,9 @@ from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
 from tests.support.packages import ROOT
 from tfguard.binary.encoding import sample_encoding
+from tfguard.hosts.limits import look_at_limits
+from tfguard.hosts.processor import look_at_processor
 from tfguard.image import EM_AARCH64, EM_X86_64
-from tfguard.limits import look_at_limits
-from tfguard.processor import look_at_processor
 
 pytestmark = pytest.mark.skipif(not is_glibc_x86_64(), reason="about glibc on x86-64")
 
@@ -35,7 +35,7 @@ print(json.dumps([[one.code, one.severity, one.message, one.loader_message] for 
 """
 FACTS = """
 import json
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 host = this_host()
 print(json.dumps([sorted(host.processor.features), host.processor.emulator, host.processor.below, host.isa_level,
     host.limits.selinux, sorted(host.limits.selinux_allows)]))

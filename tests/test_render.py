@@ -11,12 +11,12 @@ import pytest
 
 from tests.support.reports import BAD, CUT, FOREIGN, GOOD, MISSING, PRINTABLE, hostile_report, image
 from tfguard.finding import Finding
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.loader.trace import TAKEN, Attempt, Failure, Lookup, Mapped, Trace
 from tfguard.plain import command_lines, plain, wrap
-from tfguard.render import as_dict, as_text
 from tfguard.report import Report
-from tfguard.tree import tree_text
+from tfguard.telling.render import as_dict, as_text
+from tfguard.telling.tree import tree_text
 
 ONE_ERROR = """\
 TFG201 needed-library-missing: libgomp.so.1 is in none of the places the loader looks

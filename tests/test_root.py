@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tfguard.root import HERE, Root
+from tfguard.hosts.root import HERE, Root
 
 
 @pytest.fixture

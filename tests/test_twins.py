@@ -15,9 +15,9 @@ import pytest
 from tests.conftest import needs
 from tests.support.build import Compiler
 from tests.support.watch import watched
-from tfguard.live_host import this_host
+from tfguard.evidence.twins import abseil_releases, find_twins, qualified_name
+from tfguard.hosts.live import this_host
 from tfguard.loader.glibc import Process
-from tfguard.twins import abseil_releases, find_twins, qualified_name
 
 ROOT = Path(__file__).parents[1]
 STRING = "NSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
@@ -26,10 +26,10 @@ OLD, NEW = ("-D_GLIBCXX_USE_CXX11_ABI=0",), ("-D_GLIBCXX_USE_CXX11_ABI=1",)
 # Loads the provider, asks for the twins of the consumer's failure, then really loads the consumer.
 ASK = """
 import ctypes, json, sys
-from tfguard.check import check_library
-from tfguard.live_host import this_host
+from tfguard.checks.check import check_library
+from tfguard.hosts.live import this_host
 from tfguard.loader.glibc import Process
-from tfguard.twins import find_twins
+from tfguard.evidence.twins import find_twins
 provider, consumer = sys.argv[1:]
 ctypes.CDLL(provider, mode=ctypes.RTLD_GLOBAL)
 report = check_library(consumer)

@@ -6,23 +6,23 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tfguard.check import check_import, check_library
-    from tfguard.check_program import check_program
+    from tfguard.checks.check import check_import, check_library
+    from tfguard.checks.program import check_program
+    from tfguard.diagnosis.post_mortem import diagnose
     from tfguard.errors import GuardError, GuardImportError, OpLibraryError
     from tfguard.finding import Finding, Remedy
     from tfguard.guard import GuardWarning, Hook, install_hook, load_op_library, safe_import
-    from tfguard.host import Host
-    from tfguard.live_host import this_host
-    from tfguard.post_mortem import diagnose
-    from tfguard.probing import probe
+    from tfguard.hosts.host import Host
+    from tfguard.hosts.live import this_host
+    from tfguard.probing.probe import probe
     from tfguard.report import Report
     from tfguard.rules import explain
 
 # Where each public name lives: the modules are imported when a name is first used, so that `import tfguard` is cheap.
 _HOMES = {
-    "check_import": "check",
-    "check_library": "check",
-    "check_program": "check_program",
+    "check_import": "checks.check",
+    "check_library": "checks.check",
+    "check_program": "checks.program",
     "GuardError": "errors",
     "GuardImportError": "errors",
     "OpLibraryError": "errors",
@@ -33,10 +33,10 @@ _HOMES = {
     "install_hook": "guard",
     "load_op_library": "guard",
     "safe_import": "guard",
-    "Host": "host",
-    "this_host": "live_host",
-    "diagnose": "post_mortem",
-    "probe": "probing",
+    "Host": "hosts.host",
+    "this_host": "hosts.live",
+    "diagnose": "diagnosis.post_mortem",
+    "probe": "probing.probe",
     "Report": "report",
     "explain": "rules",
 }

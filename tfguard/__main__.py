@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from tfguard.host import Host
+    from tfguard.hosts.host import Host
     from tfguard.image import Head
     from tfguard.report import Report
 
@@ -146,7 +146,7 @@ def _add_process(command: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> tuple[str, int]:
-    from tfguard.render import as_text
+    from tfguard.telling.render import as_text
 
     reports = [_probed(one, options) if options.probe else one for one in _reports(options)]
     status = 0 if all(reports) else 1
@@ -160,7 +160,7 @@ def _check(options: argparse.Namespace) -> tuple[str, int]:
 
 
 def _tree(options: argparse.Namespace) -> tuple[str, int]:
-    from tfguard.tree import tree_text
+    from tfguard.telling.tree import tree_text
 
     (report,) = _reports(options)
     status = 0 if report else 1
@@ -192,9 +192,9 @@ def _for_another_host(options: argparse.Namespace) -> list[Report]:
     """Wheels together, each library by itself, for a machine that is named."""
     from zipfile import BadZipFile
 
-    from tfguard.check import check_library
-    from tfguard.check_wheels import check_wheels
-    from tfguard.named_host import UnknownHost, named_host
+    from tfguard.checks.check import check_library
+    from tfguard.checks.wheels import check_wheels
+    from tfguard.hosts.named import UnknownHost, named_host
 
     try:
         host = named_host(options.host)
@@ -216,7 +216,7 @@ def _for_another_host(options: argparse.Namespace) -> list[Report]:
 
 
 def _package_report(target: str, host: Host | None, options: argparse.Namespace) -> Report:
-    from tfguard.check import check_import
+    from tfguard.checks.check import check_import
 
     if host is not None:
         _require_package(target, host)
@@ -224,7 +224,7 @@ def _package_report(target: str, host: Host | None, options: argparse.Namespace)
     check = partial(check_import, target, host=host, ignore=options.ignore, symbols=symbols, gpu=options.gpu)
     if not options.deep:
         return check()
-    from tfguard.progress import Bar
+    from tfguard.telling.progress import Bar
 
     with Bar(sys.stderr, f"hashing {target}") as bar:
         return check(deep=True, progress=bar.show)
@@ -239,7 +239,7 @@ def _host(options: argparse.Namespace) -> Host | None:
         return None
     from shutil import which
 
-    from tfguard.host import Host
+    from tfguard.hosts.host import Host
 
     try:
         if options.root is None:
@@ -258,9 +258,9 @@ def _named_with_tree(options: argparse.Namespace, given: dict[str, str]) -> Host
     """The tree's files, on the macOS and for the processor of the name."""
     from dataclasses import replace
 
-    from tfguard.foreign_mac import host_of_mac_tree
-    from tfguard.named_host import named_host
-    from tfguard.root import Root
+    from tfguard.hosts.foreign_mac import host_of_mac_tree
+    from tfguard.hosts.named import named_host
+    from tfguard.hosts.root import Root
 
     named = named_host(options.host)
     tree = host_of_mac_tree(Root(os.path.realpath(options.root)), options.python, given)
@@ -286,11 +286,11 @@ def _as_inside(target: str, host: Host | None) -> str:
 def _file_report(path: str, host: Host | None, options: argparse.Namespace) -> Report:
     from tfguard.binary.elf import look_at
     from tfguard.binary.program import is_program
-    from tfguard.check import check_library
+    from tfguard.checks.check import check_library
 
     head = look_at(path) if host is None else host.look_at(path)
     if is_program(head):
-        from tfguard.check_program import check_program
+        from tfguard.checks.program import check_program
 
         return check_program(path, host=host, ignore=options.ignore)
     after = options.after if options.after is not None else _opened_after(head, host)
@@ -300,7 +300,7 @@ def _file_report(path: str, host: Host | None, options: argparse.Namespace) -> R
 def _opened_after(head: Head, host: Host | None) -> str | None:
     """An op library finds TensorFlow's framework only because it is loaded: asked without it every op is broken."""
     from tfguard.image import Image
-    from tfguard.installation import find_package
+    from tfguard.installed.installation import find_package
 
     if not isinstance(head.content, Image):
         return _opened_after_on_mac(head.path, host)
@@ -309,8 +309,8 @@ def _opened_after(head: Head, host: Host | None) -> str | None:
 
 
 def _opened_after_on_mac(path: str, host: Host | None) -> str | None:
-    from tfguard.live_host import this_host
-    from tfguard.mac_packages import find_mac_package
+    from tfguard.hosts.live import this_host
+    from tfguard.installed.mac_packages import find_mac_package
     from tfguard.macho_image import MachoImage
 
     if host is None and sys.platform != "darwin":
@@ -329,11 +329,11 @@ def _require_name(name: str) -> None:
 
 
 def _require_package(name: str, host: Host | None) -> None:
-    from tfguard.installation import find_package
+    from tfguard.installed.installation import find_package
 
     _require_name(name)
     if host is not None and host.mac is not None:
-        from tfguard.mac_packages import find_mac_package
+        from tfguard.installed.mac_packages import find_mac_package
 
         if find_mac_package(host.mac, name) is None:
             raise _UsageError(f"{host.executable} has no package {name!r}")
@@ -353,7 +353,7 @@ def _is_library(target: str, host: Host | None) -> bool:
 
 
 def _show(options: argparse.Namespace) -> tuple[str, int]:
-    from tfguard.show import facts_of, facts_text
+    from tfguard.telling.show import facts_of, facts_text
 
     try:
         facts = facts_of(_shown_file(options))
@@ -363,8 +363,8 @@ def _show(options: argparse.Namespace) -> tuple[str, int]:
 
 
 def _diagnose(options: argparse.Namespace) -> tuple[str, int]:
-    from tfguard.post_mortem import MOST, diagnose
-    from tfguard.render import as_text
+    from tfguard.diagnosis.post_mortem import MOST, diagnose
+    from tfguard.telling.render import as_text
 
     _check_codes(options.ignore)
     if options.file == "-":
@@ -398,14 +398,14 @@ def _probed(report: Report, options: argparse.Namespace) -> Report:
         return report
     from dataclasses import replace
 
-    from tfguard.probing import probe
+    from tfguard.probing.probe import probe
 
     loaded = probe(report.target, timeout=options.timeout, ignore=options.ignore)
     return replace(loaded, findings=loaded.findings + report.warnings, traces=report.traces)
 
 
 def _report(options: argparse.Namespace) -> tuple[str, int]:
-    from tfguard.issue import as_json, block, facts_of, markdown
+    from tfguard.diagnosis.issue import as_json, block, facts_of, markdown
 
     facts = [facts_of(one) for one in _reports(options)]
     if options.json:
@@ -415,7 +415,7 @@ def _report(options: argparse.Namespace) -> tuple[str, int]:
 
 def _shown_file(options: argparse.Namespace) -> str:
     """The file on this machine: with --root also by the name that it has inside."""
-    from tfguard.root import Root
+    from tfguard.hosts.root import Root
 
     if options.root is None or os.path.realpath(options.file).startswith(f"{os.path.realpath(options.root)}/"):
         return str(options.file)

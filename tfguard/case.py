@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfguard.binary.kinds import Kind
-from tfguard.gpu_stack import GpuStack
-from tfguard.host import Host
+from tfguard.evidence.gpu_stack import GpuStack
+from tfguard.hosts.host import Host
 from tfguard.loader.trace import Failure, Trace
 
 if TYPE_CHECKING:

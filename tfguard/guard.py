@@ -13,10 +13,10 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import FunctionType, ModuleType, TracebackType
 
-from tfguard.check import StrPath, check_import, check_library
+from tfguard.checks.check import StrPath, check_import, check_library
 from tfguard.errors import GuardError
 from tfguard.finding import Finding
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
 
@@ -58,7 +58,7 @@ def safe_import(
     if refusal is not None:
         raise refusal from None
     if probe:
-        from tfguard.probing import probe as load_in_child
+        from tfguard.probing.probe import probe as load_in_child
 
         refusal, _ = _hold(lambda: load_in_child(top, ignore=ignore))
         if refusal is not None:
@@ -133,7 +133,7 @@ def _lost_ops(module: ModuleType, name: str, checked: Report | None, ignore: Col
         return []
     try:
         from tfguard.case import Case
-        from tfguard.op_names import lost_ops
+        from tfguard.evidence.op_names import lost_ops
         from tfguard.rules import judge
 
         package = os.path.dirname(sys.modules["tensorflow"].__file__ or "")
@@ -307,7 +307,7 @@ def _explain(
 
 def _told(text: str, report: Report, left_out: set[str]) -> tuple[Finding, ...]:
     """What the real error's own words are known to come from; nothing where they are not known."""
-    from tfguard.post_mortem import diagnose
+    from tfguard.diagnosis.post_mortem import diagnose
 
     findings = diagnose(text, host=report.host, look=False).findings[:1]
     return tuple(one for one in findings if one.severity == "error" and one.code not in left_out)

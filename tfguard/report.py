@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from tfguard.errors import GuardError
     from tfguard.finding import Finding
-    from tfguard.host import Host
+    from tfguard.hosts.host import Host
     from tfguard.image import Image
     from tfguard.loader.trace import Trace
     from tfguard.macho_image import MachoImage
@@ -68,7 +68,7 @@ class Report:
 
     def to_dict(self) -> dict[str, object]:
         """The report as plain data for JSON; the layout is documented in docs/json.md and numbered by `schema`."""
-        from tfguard.render import as_dict
+        from tfguard.telling.render import as_dict
 
         return as_dict(self)
 
@@ -84,11 +84,11 @@ class Report:
         return error_for(self)
 
     def __str__(self) -> str:
-        from tfguard.render import as_text
+        from tfguard.telling.render import as_text
 
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from tfguard.html import as_html
+        from tfguard.telling.html import as_html
 
         return as_html(self)

@@ -109,7 +109,7 @@ ORACLES: tuple[Oracle, ...] = (
 _CHILD = """
 import ctypes, json, sys
 sys.path.insert(0, sys.argv[2])
-from tfguard.check import check_library
+from tfguard.checks.check import check_library
 report = check_library(sys.argv[1])
 finding = report.findings[0] if report.findings else None
 told = {"ok": report.ok, "code": finding and finding.code, "foreseen": finding and finding.loader_message}

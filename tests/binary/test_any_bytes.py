@@ -17,9 +17,9 @@ from tests.support.mutants import mutant
 from tests.support.real_loader import mapped_in_fork
 from tests.support.watch import watched
 from tfguard.binary.elf import look_at
-from tfguard.host import Host
+from tfguard.hosts.host import Host
+from tfguard.hosts.live import this_host
 from tfguard.image import Head
-from tfguard.live_host import this_host
 from tfguard.loader.glibc import Process
 from tfguard.loader.trace import Trace
 

@@ -23,8 +23,8 @@ from tfguard.binary.elf import look_at
 from tfguard.binary.hashes import gnu_hash, sysv_hash
 from tfguard.binary.ldcache import read_cache
 from tfguard.binary.symbols import SymbolTable
+from tfguard.hosts.live import this_host
 from tfguard.image import Image
-from tfguard.live_host import this_host
 
 pytestmark = pytest.mark.skipif(not is_glibc(), reason="needs glibc")
 

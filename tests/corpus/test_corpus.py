@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from tfguard.diagnosis.judging import JUDGES
+from tfguard.diagnosis.post_mortem import diagnose
 from tfguard.diagnosis.reading import SHAPES
-from tfguard.post_mortem import diagnose
 from tfguard.rules import RULES
 
 if sys.version_info >= (3, 11):

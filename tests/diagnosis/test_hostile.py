@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfguard.diagnosis.post_mortem import diagnose
 from tfguard.diagnosis.reading import SHAPES
-from tfguard.post_mortem import diagnose
 from tfguard.report import Report
 
 MEGABYTE = 1 << 20

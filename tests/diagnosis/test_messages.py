@@ -284,7 +284,7 @@ REASONS = {
 @pytest.mark.parametrize("form", ["tried: '{0}' ({1})", "tried: '{0}' ({1}), '/usr/lib/b.so' (no such file)"])
 def test_candidates_of_dyld(why: str, form: str) -> None:
     """Of the candidates tried, the one that was there and bad tells the cause."""
-    from tfguard.post_mortem import diagnose
+    from tfguard.diagnosis.post_mortem import diagnose
 
     report = diagnose(f"ImportError: dlopen({TOP}, 0x0002): " + form.format(TOP, why), look=False)
 

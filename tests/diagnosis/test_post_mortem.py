@@ -12,7 +12,7 @@ import pytest
 from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
 from tfguard.__main__ import main
-from tfguard.post_mortem import diagnose
+from tfguard.diagnosis.post_mortem import diagnose
 
 on_this_machine = pytest.mark.skipif(not is_glibc_x86_64(), reason="files for glibc on x86-64")
 MISSING = "libcudart.so.11.0: cannot open shared object file: No such file or directory"

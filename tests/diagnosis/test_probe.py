@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
-from tfguard.instruction import feature_of
-from tfguard.probing import probe
+from tfguard.probing.instruction import feature_of
+from tfguard.probing.probe import probe
 from tfguard.report import Report
 
 pytestmark = pytest.mark.skipif(not is_glibc_x86_64(), reason="the stubs are for glibc on x86-64")

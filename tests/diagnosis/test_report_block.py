@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.reports import CUT, MISSING
 from tfguard.__main__ import main
+from tfguard.diagnosis.issue import anonymous, as_json, block, facts_of, markdown
+from tfguard.diagnosis.post_mortem import diagnose
 from tfguard.finding import Finding, Remedy
-from tfguard.host import Host
-from tfguard.issue import anonymous, as_json, block, facts_of, markdown
-from tfguard.post_mortem import diagnose
+from tfguard.hosts.host import Host
 from tfguard.report import Report
 
 ENVIRONMENT = {"LD_LIBRARY_PATH": "/home/jane/lib", "AWS_SECRET_ACCESS_KEY": "hush", "GLIBC_TUNABLES": "x=1"}

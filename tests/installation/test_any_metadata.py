@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.distributions import lay_out
-from tfguard.check import check_import
+from tfguard.checks.check import check_import
 
 FILES = {"tensorflow/__init__.py": "", "tensorflow/python/__init__.py": ""}
 NAMES = ("METADATA", "RECORD", "WHEEL", "INSTALLER")

@@ -31,7 +31,7 @@ import json, sys
 sys.path.append(ROOT)
 sys.path.append(READERS)
 import tfguard
-from tfguard.installation import find_package
+from tfguard.installed.installation import find_package
 from tfguard.installed.glance import calls_for_a_survey
 report = tfguard.check_import("tensorflow")
 print(json.dumps([[str(one.code) + ": " + one.message for one in report.findings], list(report.skipped),

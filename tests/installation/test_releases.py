@@ -19,7 +19,7 @@ HEALTHY = """
 import json, sys
 sys.path.append(ROOT)
 import tfguard
-from tfguard.installation import find_package
+from tfguard.installed.installation import find_package
 from tfguard.installed.glance import calls_for_a_survey
 report = tfguard.check_import("tensorflow")
 print(json.dumps([str(report), [one.code for one in report.findings],

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.comparison import CONSTRUCTOR, compare
 from tests.support.here import is_glibc
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 
 _PACKAGES = Path(sysconfig.get_path("platlib"))
 

@@ -11,8 +11,8 @@ import pytest
 from tests.support.mac_tree import MacTree
 from tests.support.macho_writer import Macho, Signing, fat, write
 from tfguard.binary.files import Disk
-from tfguard.live_mac import MacFacts, caller_of, environment_of, host_of, is_system_file, policy_of, version_of
-from tfguard.mac import SharedCache
+from tfguard.hosts.live_mac import MacFacts, caller_of, environment_of, host_of, is_system_file, policy_of, version_of
+from tfguard.hosts.mac import SharedCache
 
 _FRAMEWORK = "/Library/Frameworks/Python.framework/Versions/3.11/Python"
 

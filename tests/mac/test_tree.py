@@ -11,8 +11,8 @@ from tests.support.mac_tree import Content, MacTree
 from tests.support.macho_writer import Macho, Signing, fat, write
 from tfguard.__main__ import main
 from tfguard.binary.files import Disk
-from tfguard.check import check_import, check_library
-from tfguard.host import Host
+from tfguard.checks.check import check_import, check_library
+from tfguard.hosts.host import Host
 
 _PLIST = b"""<?xml version="1.0" encoding="UTF-8"?>
 <plist version="1.0"><dict>

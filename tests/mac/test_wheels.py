@@ -13,9 +13,9 @@ import pytest
 from tests.support.macho_writer import Macho, fat, write
 from tfguard.__main__ import main
 from tfguard.binary.wheel import MemberSource, Wheels
-from tfguard.check_wheels import check_wheels
+from tfguard.checks.wheels import check_wheels
+from tfguard.hosts.named import UnknownHost, named_host
 from tfguard.macho_image import Table
-from tfguard.named_host import UnknownHost, named_host
 
 Content = Macho | bytes
 _SYSTEM = "/usr/lib/libSystem.B.dylib"

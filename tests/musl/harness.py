@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.real_loader import Answer, Load, Prediction, Reality
 from tfguard.binary import versions
-from tfguard.foreign_host import host_of_program
+from tfguard.hosts.foreign_host import host_of_program
 from tfguard.loader.processes import start
 from tfguard.loader.trace import Trace
 

@@ -21,8 +21,8 @@ from tests.support.elf_edit import with_header
 from tests.support.elf_writer import R_64, STT_GNU_IFUNC, Export, Import
 from tests.support.here import is_glibc_x86_64
 from tests.support.real_loader import Load
-from tfguard.check_program import check_program
-from tfguard.foreign_host import host_of_program
+from tfguard.checks.program import check_program
+from tfguard.hosts.foreign_host import host_of_program
 
 pytestmark = pytest.mark.skipif(not is_glibc_x86_64() or not COMMAND, reason="needs musl-gcc (Debian: musl-tools)")
 

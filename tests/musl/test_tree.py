@@ -14,7 +14,7 @@ from tests.support import build as compilers
 from tests.support.build import Compiler
 from tests.support.here import is_glibc_x86_64
 from tfguard import check_import, check_library
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 
 pytestmark = pytest.mark.skipif(not is_glibc_x86_64() or not COMMAND, reason="needs musl-gcc (Debian: musl-tools)")
 

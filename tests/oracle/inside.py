@@ -21,14 +21,14 @@ from typing import NamedTuple
 
 from tests.oracle.worlds import PLACE, Unavailable, World
 from tests.support.real_loader import Answer, Load, Prediction, Reality
-from tfguard import live_host
 from tfguard.binary import elf, holes, ldcache, relocations, symbols, versions
-from tfguard.host import Host, LoadedImage
+from tfguard.hosts import live
+from tfguard.hosts.host import Host, LoadedImage
+from tfguard.hosts.loader_file import lib_token
+from tfguard.hosts.processor import look_at_processor, masked_features
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
 from tfguard.loader import glibc, glibc_symbols, glibc_tls
 from tfguard.loader.trace import ALREADY_LOADED, NO_DIRECTORY, Trace
-from tfguard.loader_file import lib_token
-from tfguard.processor import look_at_processor, masked_features
 
 # What the prediction imports only when it needs it must be there before the root is another.
 _NEEDED_LATER = (holes, ldcache, relocations, symbols, glibc_symbols, glibc_tls)
@@ -188,7 +188,7 @@ def _death(status: int) -> str:
 def _host(world: World, told: Told, program: str, environment: dict[str, str], cwd: str) -> Host:
     """The process of the program as it stood after its start."""
     loader = next(path for path in told.started_with if os.path.basename(path).startswith("ld-linux"))
-    features, system_directories = live_host._loader_file(loader)
+    features, system_directories = live._loader_file(loader)
     images = [(path, elf.look_at(path or f"/{program}").content) for path in told.started_with]
     main = images[0][1]
     assert isinstance(main, Image)
@@ -196,8 +196,8 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
     flags, intel = _processor()
     used = flags - masked_features(environment.get("GLIBC_TUNABLES", ""), told.version)
     if machine == EM_X86_64:
-        platform = live_host.platform_token_of(machine, used, intel)
-        legacy = live_host.legacy_hwcaps_of(machine, used, intel)
+        platform = live.platform_token_of(machine, used, intel)
+        legacy = live.legacy_hwcaps_of(machine, used, intel)
     else:
         platform = told.platform
         legacy = ("atomics",) if machine == EM_AARCH64 and told.hwcap & _ATOMICS else ()
@@ -218,8 +218,8 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
         lib_token=lib_token(system_directories),
         platform_token=platform,
         legacy_hwcaps=legacy,
-        isa_level=live_host.isa_level_of(flags) if machine == EM_X86_64 else 0,
-        directory_level=live_host.isa_level_of(used) if machine == EM_X86_64 else 0,
+        isa_level=live.isa_level_of(flags) if machine == EM_X86_64 else 0,
+        directory_level=live.isa_level_of(used) if machine == EM_X86_64 else 0,
         intel=intel,
     )
 

@@ -13,8 +13,8 @@ from tests.loader.scene import Scene, Unavailable
 from tests.roots.programs import SHOW, run
 from tests.support.elf_edit import with_header
 from tests.support.real_loader import Reality
-from tfguard.check_program import check_program
-from tfguard.host import Host
+from tfguard.checks.program import check_program
+from tfguard.hosts.host import Host
 
 _OLD, _NEW = "-Wl,--disable-new-dtags", "-Wl,--enable-new-dtags"
 

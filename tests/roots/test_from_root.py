@@ -18,7 +18,7 @@ from tests.support.elf_edit import with_header
 from tests.support.here import is_glibc_x86_64
 from tfguard import check_import, check_library
 from tfguard.__main__ import main
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 
 pytestmark = pytest.mark.skipif(not is_glibc_x86_64() or not COMMAND, reason="needs glibc on x86-64 and a C compiler")
 
@@ -30,7 +30,7 @@ print(json.dumps([sys.path, EXTENSION_SUFFIXES, sys.prefix, sys.base_prefix, sys
 _OWN_HOST = """
 import pickle, sys
 from dataclasses import replace
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 sys.stdout.buffer.write(pickle.dumps(replace(this_host(), sees_global_symbol=None)))
 """
 _PYTHONS = sorted(

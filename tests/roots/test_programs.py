@@ -13,8 +13,8 @@ from tests.support.build import COMMAND, Compiler
 from tests.support.elf_edit import with_header
 from tests.support.elf_writer import Export, Library, write
 from tests.support.here import is_glibc_x86_64
-from tfguard.check_program import check_program
-from tfguard.foreign_host import host_of_program
+from tfguard.checks.program import check_program
+from tfguard.hosts.foreign_host import host_of_program
 
 pytestmark = pytest.mark.skipif(not is_glibc_x86_64() or not COMMAND, reason="needs glibc on x86-64 and a C compiler")
 

@@ -16,14 +16,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.support.real_loader import mapped_in_fork
 from tfguard.binary.files import Disk
-from tfguard.check import check_import, check_library
-from tfguard.host import Host, Limits, Processor
+from tfguard.checks.check import check_import, check_library
+from tfguard.hosts.host import Host, Limits, Processor
+from tfguard.hosts.live import this_host
+from tfguard.hosts.mac import Mac
+from tfguard.hosts.root import HERE
 from tfguard.installed.python import Python, this_python
-from tfguard.live_host import this_host
-from tfguard.mac import Mac
-from tfguard.render import as_dict
 from tfguard.report import Report
-from tfguard.root import HERE
+from tfguard.telling.render import as_dict
 
 
 def _mac(told: dict[str, Any]) -> Host:  # Any: parsed JSON
@@ -79,8 +79,8 @@ def _report(request: dict[str, object]) -> Report:
 def _lost_ops(target: str, host: Host, registered: list[str]) -> Report:
     """The answer of load_op_library, without a TensorFlow to ask for the names that it knows."""
     from tfguard.case import Case
+    from tfguard.evidence.op_names import lost_ops
     from tfguard.loader.trace import Trace
-    from tfguard.op_names import lost_ops
     from tfguard.rules import judge
 
     failure = lost_ops(target, host, "/nowhere", registered.__contains__)
@@ -106,7 +106,7 @@ def _real(request: dict[str, object]) -> dict[str, object]:
 
 def _words(host: Host) -> dict[str, str]:
     """What is particular to this machine, and what stands for it in a golden text."""
-    from tfguard.investigate import _system
+    from tfguard.evidence.investigate import _system
 
     system, _ = _system(HERE)
     words = {sys.executable: "/venv/bin/python", os.path.realpath(sys.prefix): "/venv", sys.prefix: "/venv"}
@@ -143,7 +143,7 @@ def main() -> None:
     report = _report(request)
     findings = as_dict(report)["findings"]
     assert isinstance(findings, list)
-    from tfguard.investigate import _system
+    from tfguard.evidence.investigate import _system
 
     asks = request["asks"] and not request["host"] and request["mac"] is None and request["door"] in ("library", "op")
     answer = {

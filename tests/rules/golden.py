@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.rules.stage import Answer
 from tfguard.finding import Finding, Remedy
-from tfguard.render import finding_text
+from tfguard.telling.render import finding_text
 
 FOLDER = Path(__file__).with_name("golden")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.build import Compiler
-from tfguard.check import check_library
-from tfguard.live_host import this_host
+from tfguard.checks.check import check_library
+from tfguard.hosts.live import this_host
 
 
 @pytest.mark.parametrize(

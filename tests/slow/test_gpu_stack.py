@@ -64,7 +64,7 @@ ASK = """
 import json
 from dataclasses import replace
 import tfguard
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 report = tfguard.check_import(host=replace(this_host(), devices_root=ROOT), gpu=True)
 found = [[one.code, one.severity, one.message, [two.command for two in one.remedies]] for one in report.findings]
 print(json.dumps(found))

@@ -11,11 +11,11 @@ import pytest
 
 from tests.support.wheels import download
 from tfguard.binary.macho import look_at_macho
-from tfguard.check import check_import
-from tfguard.check_wheels import check_wheels
-from tfguard.host import Host
+from tfguard.checks.check import check_import
+from tfguard.checks.wheels import check_wheels
+from tfguard.hosts.host import Host
+from tfguard.hosts.named import SITE, named_host
 from tfguard.macho_image import MachoImage
-from tfguard.named_host import SITE, named_host
 
 pytestmark = pytest.mark.slow
 

@@ -25,7 +25,7 @@ SOURCE = ROOT / "demo" / "roi_pooling.cc"
 
 NATIVES = """
 import json
-from tfguard.installation import find_package, natives_of
+from tfguard.installed.installation import find_package, natives_of
 package = find_package("tensorflow")
 found = [[one.path, one.make_global] for one in natives_of(package, everything=False) if one.path is not None]
 print(json.dumps([package.version, found]))

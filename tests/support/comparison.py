@@ -8,7 +8,7 @@ import sys
 from typing import NamedTuple
 
 from tests.support.real_loader import Reality, mapped_in_fork
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.loader.glibc import Process
 from tfguard.loader.trace import Trace
 

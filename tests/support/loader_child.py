@@ -20,8 +20,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.support.loading import LIBC, load_library, load_through, mapped_objects
-from tfguard.host import Host
-from tfguard.live_host import this_host
+from tfguard.hosts.host import Host
+from tfguard.hosts.live import this_host
 from tfguard.loader.glibc import Process
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Trace

@@ -8,10 +8,10 @@ from typing import Any
 
 from tests.support.macho_writer import Macho, write
 from tfguard.binary.files import Disk
-from tfguard.host import Host
+from tfguard.hosts.host import Host
+from tfguard.hosts.mac import Mac
 from tfguard.loader.dyld import DyldProcess
 from tfguard.loader.trace import Trace
-from tfguard.mac import Mac
 
 Content = Macho | bytes | str
 

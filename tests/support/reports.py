@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfguard.binary.symbols import Reference
 from tfguard.finding import Finding, Remedy
-from tfguard.host import Host, LoadedImage
+from tfguard.hosts.host import Host, LoadedImage
 from tfguard.image import EM_X86_64, ET_DYN, Image, VersionNeed
 from tfguard.loader.trace import ABSENT, ALREADY_LOADED, TAKEN, Attempt, Failure, Lookup, Mapped, Trace
 from tfguard.report import Report

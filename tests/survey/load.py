@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.support.comparison import compare
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 
 PATIENCE = 40  # seconds
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.packages import ROOT, run
-from tfguard.installation import Package, find_package, natives_of
+from tfguard.installed.installation import Package, find_package, natives_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -21,7 +21,7 @@ LOADS = """
 import ctypes, json, os, sys
 sys.path.insert(0, ROOT)
 from tests.support.loading import load_library, mapped_objects
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 from tfguard.loader.glibc import Process
 loads = LOADS
 answers = []
@@ -42,7 +42,7 @@ import json, sys
 import tensorflow
 sys.path.insert(0, ROOT)
 from tests.support.real_loader import mapped_in_fork
-from tfguard.live_host import this_host
+from tfguard.hosts.live import this_host
 from tfguard.loader.glibc import Process
 host = this_host()
 answers = []

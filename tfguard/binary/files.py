@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tfguard.binary.macho import Source, look_at_macho, open_source
+from tfguard.hosts.root import Root
 from tfguard.macho_image import MachoHead
-from tfguard.root import Root
 
 
 class Files(Protocol):

@@ -7,8 +7,8 @@ import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import TYPE_CHECKING
 
-from tfguard.installation import Package
 from tfguard.installed.families import WANTED_BY_TENSORFLOW, family_of
+from tfguard.installed.installation import Package
 from tfguard.installed.names import dist_info, importable, listing, number, release_of, table, within
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tfguard.installation import find_package
 from tfguard.installed.distributions import Distribution, requires
 from tfguard.installed.families import MODULES
+from tfguard.installed.installation import find_package
 from tfguard.installed.known import Death
 from tfguard.installed.names import canonical
 from tfguard.installed.python import Python

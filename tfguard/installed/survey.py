@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 
-from tfguard.host import Host
-from tfguard.imports import imported_at_once
-from tfguard.installation import Native, Package
+from tfguard.hosts.host import Host
 from tfguard.installed import known, shadows
 from tfguard.installed.distributions import Distribution, by_name, distributions_on, read_text, requires
 from tfguard.installed.elsewhere import Interpreter, OtherPython, interpreters, pythons_with
 from tfguard.installed.families import ADD_ONS, WANTED_BY_TENSORFLOW, family_of, module_of
+from tfguard.installed.imports import imported_at_once
+from tfguard.installed.installation import Native, Package
 from tfguard.installed.known import Wheels
 from tfguard.installed.names import canonical, listing
 from tfguard.installed.python import Python

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
+from tfguard.hosts.mac import Mac
 from tfguard.loader import dyld2_locate, dyld_locate, dyld_messages
 from tfguard.loader.dyld_image import Chain, DyldImage, loaded_images
 from tfguard.loader.dyld_locate import Found
 from tfguard.loader.dyld_search import Query
 from tfguard.loader.trace import REFUSES_SIGNATURE, Failure, Lookup, Mapped, Trace
-from tfguard.mac import Mac
 from tfguard.macho_image import Dependent
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tfguard.hosts.mac import Mac
 from tfguard.image import Damage
 from tfguard.loader.dyld_file import Refusal, foreign_team
-from tfguard.mac import Mac
 from tfguard.macho_image import (
     CPU_ARM64,
     MH_BUNDLE,

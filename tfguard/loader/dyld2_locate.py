@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 
+from tfguard.hosts.mac import Mac
 from tfguard.loader.dyld2_file import refused_file
 from tfguard.loader.dyld_file import Refusal
 from tfguard.loader.dyld_image import DyldImage
 from tfguard.loader.dyld_locate import Found, absolute, same_file
 from tfguard.loader.dyld_search import Candidate, Query, with_suffix
 from tfguard.loader.trace import ABSENT, ALREADY_LOADED, SHARED_CACHE, TAKEN, Attempt
-from tfguard.mac import Mac
 from tfguard.macho_image import MachoImage
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
+from tfguard.hosts.mac import Mac
 from tfguard.image import Damage
 from tfguard.loader.dyld_structure import refused_structure, refused_universal
-from tfguard.mac import Mac
 from tfguard.macho_image import (
     CPU_ARM64,
     MH_BUNDLE,

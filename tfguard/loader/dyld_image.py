@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tfguard.mac import Mac
+from tfguard.hosts.mac import Mac
 from tfguard.macho_image import MH_DYLIB, MachoImage
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from tfguard.hosts.mac import Mac, might_be_cached
 from tfguard.loader.dyld_file import Refusal, refused_file, refused_stat
 from tfguard.loader.dyld_image import DyldImage
 from tfguard.loader.dyld_search import Candidate, Query, candidates, has_rpath
 from tfguard.loader.trace import ALREADY_LOADED, SHARED_CACHE, TAKEN, Attempt
-from tfguard.mac import Mac, might_be_cached
 from tfguard.macho_image import MachoHead, MachoImage
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tfguard.hosts.mac import Mac
 from tfguard.loader.dyld_image import DyldImage
 from tfguard.loader.trace import Unmet
-from tfguard.mac import Mac
 from tfguard.macho_image import Dependent, MachoImage, unpack_version, version_text
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tfguard.hosts.mac import Mac
 from tfguard.loader.dyld_image import Chain, DyldImage
-from tfguard.mac import Mac
 
 
 class Candidate(NamedTuple):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import Image, VersionNeed, machine_name
 from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_mapping, refused_truncation, with_errno
 from tfguard.loader.glibc_order import relocation_order

@@ -8,7 +8,7 @@ import struct
 from itertools import pairwise
 from typing import NamedTuple
 
-from tfguard.host import Host, wants_executable_stack
+from tfguard.hosts.host import Host, wants_executable_stack
 from tfguard.image import (
     DF_1_NOOPEN,
     DF_1_PIE,

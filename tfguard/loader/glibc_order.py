@@ -5,7 +5,7 @@ Only among objects that need each other in a circle do the two ways of sorting d
 
 from __future__ import annotations
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.loader.link_map import LinkMap
 
 

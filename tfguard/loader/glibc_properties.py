@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import EM_X86_64
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tfguard.binary.ldcache import NO_CACHE, Cache, read_cache
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Head
 from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_header
 from tfguard.loader.link_map import LinkMap

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tfguard.binary.symbols import Reference, SymbolTable
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import DF_1_NOW, DF_BIND_NOW, DT_AUXILIARY, DT_BIND_NOW, DT_FILTER, DT_FLAGS
 from tfguard.loader.glibc_text import refused_text, unmarked_text_relocation
 from tfguard.loader.glibc_tls import StaticTls, refused_static_tls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import PF_W, PF_X, PT_LOAD, Image
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure

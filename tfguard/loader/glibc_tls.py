@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import DF_STATIC_TLS, DT_FLAGS, EM_386, EM_AARCH64, EM_X86_64, PT_TLS, Image, Segment
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tfguard.binary.versions import versions_of
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import DT_RELR, VersionNeed
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure

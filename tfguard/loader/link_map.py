@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import Image
 
 

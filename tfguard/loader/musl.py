@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 
 from tfguard.binary.symbols import SymbolTable
-from tfguard.host import Host
+from tfguard.hosts.host import Host
+from tfguard.hosts.loader_family import entries_of
 from tfguard.image import DF_TEXTREL, DT_FLAGS, DT_TEXTREL, Head, Image, machine_name
 from tfguard.loader.glibc_file import Refusal
 from tfguard.loader.glibc_text import unmarked_text_relocation
@@ -16,7 +17,6 @@ from tfguard.loader.musl_file import as_of_this_process, error_text, refused
 from tfguard.loader.musl_search import is_reserved, lists_for, search
 from tfguard.loader.musl_symbols import failures_of, has_tls, missing_of
 from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, UNREADABLE, Attempt, Failure, Lookup, Mapped, Trace
-from tfguard.loader_family import entries_of
 
 # Names with "64" at the end that musl resolves to the plain ones: the list that it holds begins so (V-31).
 _LFS64 = b"aio_cancel\0aio_error\0"

@@ -7,7 +7,7 @@ import os
 import struct
 
 from tfguard.binary.elf import look_at
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.image import (
     DT_GNU_HASH,
     DT_HASH,

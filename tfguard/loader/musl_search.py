@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
+from tfguard.hosts.loader_family import entries_of
 from tfguard.image import Head
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import ABSENT, LIST_ENDS, TAKEN, UNREADABLE, Attempt
-from tfguard.loader_family import entries_of
 
 # Names beginning so are the loader itself, which is the C library as well (M-07).
 _RESERVED = ("libc.", "libpthread.", "librt.", "libm.", "libdl.", "libutil.", "libxnet.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from tfguard.binary.symbols import SymbolTable
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Trace
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 
 if TYPE_CHECKING:
     from tfguard.loader.process import Process

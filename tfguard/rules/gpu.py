@@ -7,8 +7,8 @@ import re
 import shlex
 
 from tfguard.case import Case
+from tfguard.evidence.gpu_stack import GpuLibrary, GpuStack
 from tfguard.finding import Remedy
-from tfguard.gpu_stack import GpuLibrary, GpuStack
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import Rows, base, with_library_path, without
 

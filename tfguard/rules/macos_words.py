@@ -8,8 +8,8 @@ from itertools import groupby
 
 from tfguard.case import Case
 from tfguard.finding import Remedy
+from tfguard.hosts.mac import CRYPTEX, Mac
 from tfguard.loader.trace import Attempt, Failure
-from tfguard.mac import CRYPTEX, Mac
 from tfguard.macho_image import MachoImage, version_text
 
 Rows = tuple[tuple[str, str], ...]

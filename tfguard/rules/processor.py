@@ -6,7 +6,7 @@ import shlex
 
 from tfguard.case import Case
 from tfguard.finding import Remedy
-from tfguard.host import Processor
+from tfguard.hosts.host import Processor
 from tfguard.image import machine_name
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import Rows, base, loader_row, name_of, path_of

@@ -7,6 +7,7 @@ import re
 import shlex
 
 from tfguard.case import Case
+from tfguard.evidence.twins import abseil_releases
 from tfguard.finding import Remedy
 from tfguard.loader.trace import Failure
 from tfguard.mangling.readable import readable
@@ -23,7 +24,6 @@ from tfguard.rules.words import (
     usable,
     without,
 )
-from tfguard.twins import abseil_releases
 
 _SHOWN = 4
 

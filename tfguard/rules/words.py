@@ -8,7 +8,7 @@ from itertools import groupby
 
 from tfguard.case import Case, Elsewhere
 from tfguard.finding import Remedy
-from tfguard.host import Host
+from tfguard.hosts.host import Host
 from tfguard.loader.trace import ABSENT, NO_DIRECTORY, Attempt
 from tfguard.rules.packages import reinstall_command
 

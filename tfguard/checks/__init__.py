@@ -1,0 +1,1 @@
+"""The checks that the doors call, one file a thing that can be checked."""

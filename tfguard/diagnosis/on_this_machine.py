@@ -1,0 +1,82 @@
+"""Lets the files that a text names decide between causes, where they are on this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from tfguard.checks.check import check_library
+from tfguard.diagnosis.judging import Judged
+from tfguard.diagnosis.setting import Setting
+from tfguard.finding import Finding
+from tfguard.hosts.host import Host
+from tfguard.report import Report
+
+_MOST_FILES = 3
+
+
+def decided(
+    findings: tuple[Finding, ...], judged: list[Judged], setting: Setting, host: Host | None
+) -> tuple[Finding, ...]:
+    """The findings, with what checks of the files named have shown; as they are where no file is here.
+
+    Where a check fails, its finding comes first: it rests on the file itself. Where the loader says the very words of
+    the text, nothing else can be meant. Where a file is there and loads, that is said: the text is of another time,
+    place or process.
+    """
+    seen: set[str] = set()
+    for one in judged:
+        path = _path(one)
+        if not path or path in seen or len(seen) >= _MOST_FILES:
+            continue
+        seen.add(path)
+        if os.path.isfile(path):
+            report = check_library(path, after=_after(path, setting), host=host)
+            if report.errors:
+                return _foremost(report, findings)
+            if report.images:
+                return (_noted(findings[0], ("checked here", f"{path} is here, and would load")), *findings[1:])
+        elif one.said.kind == "cannot-open" and os.path.isdir(os.path.dirname(path)):
+            return _absent(path, findings)
+    return findings
+
+
+def _path(one: Judged) -> str:
+    """The file to check: by an absolute path; what a relative one leads to hangs on where the text comes from."""
+    for path in (one.said.requirer, one.said.object, one.said.library):
+        if path.startswith("/") and "\0" not in path and not path.startswith(("/proc/", "/dev/", "/sys/")):
+            return os.path.normpath(path)
+    return ""
+
+
+def _after(path: str, setting: Setting) -> str | None:
+    from tfguard.binary.elf import look_at
+    from tfguard.image import Image
+    from tfguard.installed.installation import find_package
+
+    image = look_at(path).content
+    needed = image.needed if isinstance(image, Image) else ()
+    is_op = setting.op_load or any(os.path.basename(one).startswith("libtensorflow_framework.") for one in needed)
+    return "tensorflow" if is_op and find_package("tensorflow") is not None else None
+
+
+def _foremost(report: Report, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    first = report.errors[0]
+    told = findings[0].evidence[:1] if findings else ()
+    checked = replace(first, evidence=(*told, ("checked here", report.target), *first.evidence))
+    rest = (replace(one, severity="warning") for one in findings if one.code != first.code)
+    return (checked, *rest)
+
+
+def _absent(path: str, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The folder is here and the file is not: then it does not exist, and is not for another machine."""
+    note = ("checked here", f"{os.path.dirname(path)} is here, and has no {os.path.basename(path)}")
+    absent = next((one for one in findings if one.code == "TFG110"), None)
+    if absent is None:
+        return findings
+    rest = (replace(one, severity="warning") for one in findings if one is not absent)
+    return (_noted(replace(absent, severity="error"), note), *rest)
+
+
+def _noted(finding: Finding, *rows: tuple[str, str]) -> Finding:
+    return replace(finding, evidence=(*rows, *finding.evidence))

@@ -1,0 +1,1 @@
+"""A real load in a child of its own, and what the end of that child means."""
