@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("case", "finding"),
     ("evidence.*",),
     ("rules.*", "evidence.investigate", "evidence.investigate_mac"),
-    ("report", "errors", "telling.*"),
+    ("report", "errors", "telling.*", "commands.usage", "commands.output"),
     ("checks.*",),
     ("diagnosis.*",),
     ("diagnosis.on_this_machine", "diagnosis.issue"),
@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("probing.child", "probing.instruction"),
     ("probing.*",),
     ("guard",),
+    ("commands.*",),
     ("__main__", "__init__", "probing.inside"),
 )
 
