@@ -41,7 +41,7 @@ def closure(path: str, count: str) -> Samples:
     from dataclasses import replace
     from unittest import mock
 
-    from tfguard.binary import versions
+    from tfguard.binary import elf, versions
     from tfguard.hosts.host import Host
     from tfguard.hosts.live import this_host
     from tfguard.loader import glibc
@@ -64,11 +64,11 @@ def closure(path: str, count: str) -> Samples:
         "images": [float(resolve(living))],
         "images of an empty process": [float(resolve(empty))],
     }
-    if hasattr(versions, "_known"):
-        found["versions anew"] = []
-        for _ in range(int(count)):
-            versions._known.clear()
-            found["versions anew"] += repeat(lambda: resolve(living), 1)
+    found["files anew"] = []
+    for _ in range(int(count)):
+        versions._known.clear()
+        elf._known.clear()
+        found["files anew"] += repeat(lambda: resolve(living), 1)
     # libtree finds files and checks no versions
     if hasattr(glibc, "refused_versions"):
         with mock.patch.object(glibc, "refused_versions", nothing_refused):

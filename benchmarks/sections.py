@@ -74,7 +74,7 @@ def in_process(targets: Targets, runs: int) -> Section:
         ("this_host(), first call", host["first"]),
         ("this_host(), later calls", host["again"]),
         (f"{first} ({images:.0f} files to map)", closure["closure"]),
-        (f"{first}, every version table read anew", closure.get("versions anew")),
+        (f"{first}, every file read anew", closure.get("files anew")),
         (f"{first}, first call", closure["first"]),
         (f"{first}, with this_host()", closure["with host"]),
         (f"{first}, in an empty process ({of_empty:.0f} files)", closure["empty process"]),
@@ -96,7 +96,7 @@ def in_process(targets: Targets, runs: int) -> Section:
             rows=tuple((name, str(one), str(len(one.samples))) for name, one in figures if one is not None),
             notes=(
                 "first calls: each in a new process",
-                "later calls keep version tables, ld.so.cache and headers of loaded objects of unchanged files",
+                "later calls keep ld.so.cache, and of unchanged files headers and version tables",
             ),
         ),
         (

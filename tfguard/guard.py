@@ -12,13 +12,16 @@ from dataclasses import replace
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import FunctionType, ModuleType, TracebackType
+from typing import TYPE_CHECKING
 
 from tfguard.checks.check import StrPath, check_import, check_library
 from tfguard.errors import GuardError
-from tfguard.finding import Finding
 from tfguard.hosts.host import Host
 from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
+
+if TYPE_CHECKING:
+    from tfguard.finding import Finding
 
 # The packages whose import goes on with its check done: neither hook nor safe_import checks them once more.
 _checked: ContextVar[frozenset[str]] = ContextVar("tfguard_checked", default=frozenset())

@@ -149,7 +149,11 @@ class Image(NamedTuple):
     @property
     def load_end(self) -> int:
         """The first file offset behind all PT_LOAD segments, in bytes."""
-        return max((s.offset + s.filesz for s in self.segments if s.type == PT_LOAD), default=0)
+        end = 0
+        for kind, _, offset, _, size, _, _ in self.segments:
+            if kind == PT_LOAD and offset + size > end:
+                end = offset + size
+        return end
 
     @property
     def span(self) -> int:

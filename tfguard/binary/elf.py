@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterable
 from struct import Struct
 from typing import NamedTuple
@@ -102,6 +103,29 @@ def _look_at_open(path: str, fd: int, ident: bytes | None) -> Head:
         if stat.S_ISDIR(status.st_mode):
             return Head(path=path, kind="directory", read_errno=errno.EISDIR)
         return Head(path=path, kind="fifo" if stat.S_ISFIFO(status.st_mode) else "other")
+    if ident is not None:
+        return _read_head(path, fd, status, ident)
+    # Mount options are no property of the file: they can change while it stays the same.
+    noexec = os.fstatvfs(fd).f_flag & _ST_NOEXEC
+    key = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, noexec)
+    head = _known.get(key)
+    if head is None:
+        head = _read_head(path, fd, status, None)
+        # What changed just now may change once more within the same tick of the file system's clock.
+        if time.time_ns() - status.st_ctime_ns > _SETTLED:
+            if len(_known) >= _KNOWN_LIMIT:
+                _known.clear()
+            _known[key] = head
+    return head
+
+
+# What was read, by name and state of the file: the same few libraries serve every load that is played.
+_known: dict[tuple[str, int, int, int, int, int, int], Head] = {}
+_KNOWN_LIMIT = 512
+_SETTLED = 2_000_000_000
+
+
+def _read_head(path: str, fd: int, status: os.stat_result, ident: bytes | None) -> Head:
     start = os.pread(fd, _FIRST_READ, 0)
     if ident is not None and len(start) >= len(ident):
         start = ident + start[len(ident) :]

@@ -38,6 +38,8 @@ _BINDINGS = frozenset((_GLOBAL, _WEAK, _UNIQUE))
 
 _SMALL_TABLE = 1 << 16
 _MANY = 300
+# Bytes that are copied in the time that one more read takes.
+_WORTH_A_READ = 2048
 # A chain step costs some 60 ns; a hostile table could make every look-up walk all of it.
 _STEP_LIMIT = 4_000_000
 _SYMBOL_LIMIT = 1 << 22
@@ -431,15 +433,17 @@ class SymbolTable:
         symbol, wide = self._format.symbol, self.image.elf_class == 64
         fd, size, symtab, strtab, versyms = self._fd, symbol.size, self._symtab or 0, self._strtab or 0, self._versym
         order: Literal["little", "big"] = "little" if self._order == "<" else "big"
-        found, pread = self._found, os.pread
+        found, pread, unpack = self._found, os.pread, symbol.unpack_from
+        low, symbols, versions = self._around(hits)
         for name, position in hits:
-            data = pread(fd, size, symtab + position * size)
-            if len(data) < size:
+            place = position - low
+            if not symbols and len(data := pread(fd, size, symtab + position * size)) < size:
                 raise IndexError(position)
+            entry = unpack(symbols, place * size) if symbols else unpack(data)
             if wide:
-                name_at, info, other, shndx, value, _ = symbol.unpack(data)
+                name_at, info, other, shndx, value, _ = entry
             else:
-                name_at, value, _, info, other, shndx = symbol.unpack(data)
+                name_at, value, _, info, other, shndx = entry
             kind = info & 15
             if (not value and shndx != _SHN_ABS and kind != _STT_TLS) or kind not in _DEFINING_TYPES:
                 continue
@@ -448,9 +452,27 @@ class SymbolTable:
             if info >> 4 not in _BINDINGS or other & 3 in (1, 2):
                 self._out_of_sight.add(name)
                 continue
-            versym = int.from_bytes(pread(fd, 2, versyms + position * 2), order) if versyms is not None else None
+            if versions:
+                versym: int | None = versions[place]
+            else:
+                versym = int.from_bytes(pread(fd, 2, versyms + position * 2), order) if versyms is not None else None
             definition = Definition(position, kind, value, versym)
             found[name] = (*found[name], definition) if name in found else (definition,)
+
+    def _around(self, hits: list[tuple[bytes, int]]) -> tuple[int, bytes, Sequence[int]]:
+        """The lowest position, and all symbols and version indices from there to the highest, where one read is less.
+
+        Both empty where the hits lie far apart.
+        """
+        positions = [position for _, position in hits]
+        low = min(positions, default=0)
+        count, size = max(positions, default=0) + 1 - low, self._format.symbol.size
+        if count * size > min(len(hits) * _WORTH_A_READ, _TABLE_LIMIT):
+            return low, b"", ()
+        symbols = os.pread(self._fd, count * size, (self._symtab or 0) + low * size)
+        versions = self._unsigned(self._versym + low * 2, 2, count) if self._versym is not None else ()
+        whole = len(symbols) == count * size and (self._versym is None or len(versions) == count)
+        return (low, symbols, versions) if whole else (low, b"", ())
 
 
 def _chain_length(last: int, first: int, chains: Column) -> int:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Literal
 from tfguard.hosts.host import Host
 from tfguard.hosts.live import this_host
 from tfguard.installed.glance import calls_for_a_survey
-from tfguard.installed.installation import FRAMEWORK, Native, Package, find_package, natives_of, plugins_of
+from tfguard.installed.installation import (
+    FRAMEWORK,
+    Native,
+    Package,
+    core_natives_of,
+    find_package,
+    natives_of,
+    plugins_of,
+)
 from tfguard.loader.processes import knows, start
 from tfguard.loader.trace import Failure, Trace
 from tfguard.report import Report
@@ -352,13 +360,8 @@ class _Import:
 
     def __init__(self, process: Process, package: Package) -> None:
         self._process = process
-        natives = [
-            one for one in natives_of(package, everything=False) if one.path and not _is_imported(one, process.host)
-        ]
-        # The first module brings the framework, the global ones put it into the global scope.
-        last = max((index for index, one in enumerate(natives) if one.make_global), default=0)
-        self._core = [one for one in natives[: last + 1] if one.make_global or one is natives[0]]
-        self._rest = [one for one in natives if one not in self._core]
+        self._package = package
+        self._core = [one for one in core_natives_of(package) if not _is_imported(one, process.host)]
 
     def play_core(self) -> Trace | None:
         """Load what every import needs; the trace of the first that fails, or None."""
@@ -370,9 +373,9 @@ class _Import:
 
     def play_rest(self) -> None:
         """Load everything else; what fails there is not the library's fault."""
-        for native in self._rest:
-            self._play(native)
-        self._rest = []
+        for native in natives_of(self._package, everything=False):
+            if native.path and native not in self._core and not _is_imported(native, self._process.host):
+                self._play(native)
 
     def _play(self, native: Native) -> Trace:
         return self._process.dlopen(native.path or "", make_global=native.make_global, symbols=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from tfguard.binary.symbols import Reference
 from tfguard.binary.versions import versions_of
@@ -15,7 +16,6 @@ from tfguard.hosts.host import Host
 from tfguard.hosts.root import Root
 from tfguard.image import Image
 from tfguard.installed.installation import FRAMEWORK, Package
-from tfguard.installed.python import this_python
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.process import Process
 from tfguard.loader.trace import UNREADABLE, WRONG_CLASS, WRONG_MACHINE, Failure, Trace
@@ -55,7 +55,8 @@ def investigate(
     elif is_op and trace.images:
         facts["needs_framework"] = _binds_to(process, trace, _framework(process))
     system, installer = _system(process.host.root)
-    python = process.host.python or this_python()
+    python = process.host.python  # None for the one that runs this
+    release, prefix = (python.version, python.prefix) if python is not None else (sys.version_info, sys.prefix)
     version = package.version if package is not None else None
     return Case(
         target=trace.target,
@@ -68,8 +69,8 @@ def investigate(
         distribution=package.distribution if package is not None else None,
         version=version,
         framework=version if package is not None and package.name == "tensorflow" else None,
-        python=f"{python.version[0]}.{python.version[1]}",
-        conda=python.prefix if process.host.root.is_directory(os.path.join(python.prefix, "conda-meta")) else None,
+        python=f"{release[0]}.{release[1]}",
+        conda=prefix if process.host.root.is_directory(os.path.join(prefix, "conda-meta")) else None,
         system=system,
         installer=installer,
         gpu=gpu,

@@ -137,9 +137,9 @@ def natives_of(package: Package, *, everything: bool) -> tuple[Native, ...]:
         single = package.origin
         is_native = single is not None and single.endswith(package.suffixes)
         return (Native(package.name, single, False, True),) if is_native else ()
-    listed = _listed(package)
+    listed = _located(listed_entries(package.name, package.version), package)
     if listed and not everything:
-        return tuple(listed)
+        return listed
     realpath = package.root.realpath
     seen = {realpath(native.path) for native in listed if native.path is not None}
     others = [
@@ -165,16 +165,30 @@ def plugins_of(path: Iterable[str], root: Root = HERE) -> tuple[Native, ...]:
     return tuple(found)
 
 
-def _listed(package: Package) -> list[Native]:
-    """What the data file for this package and release says; empty where there is none."""
+def core_natives_of(package: Package) -> tuple[Native, ...]:
+    """What every library opened after the import can rest on.
+
+    The first native file, which brings the framework, and those that are opened with RTLD_GLOBAL, which put it into the
+    global scope.
+    """
+    entries = listed_entries(package.name, package.version)
+    if not entries:
+        return natives_of(package, everything=False)[:1]
+    last = max((place for place, (_, *flags) in enumerate(entries) if "global" in flags), default=0)
+    found = [one for one in _located(entries[: last + 1], package) if one.path is not None]
+    return tuple(one for one in found if one is found[0] or one.make_global)
+
+
+def _located(entries: list[list[str]], package: Package) -> tuple[Native, ...]:
+    """The native files of these lines of a data file, those that are there or would have to be."""
     natives = []
     places: dict[str, str | None] = {package.name: package.directory}
-    for what, *flags in listed_entries(package.name, package.version):
+    for what, *flags in entries:
         path, expected = _locate(what, places, package)
         if path is not None or (expected and "fatal" in flags and "dispensable" not in flags):
             certain = "fatal" in flags and what.removeprefix("file:").startswith(_LISTS_HOLD_FOR)
             natives.append(Native(what.removeprefix("file:"), path, "global" in flags, certain, listed=True))
-    return natives
+    return tuple(natives)
 
 
 def listed_entries(name: str, version: str | None) -> list[list[str]]:

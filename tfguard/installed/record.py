@@ -18,6 +18,7 @@ from tfguard.installed.names import listing
 # What an import runs or loads; everything else may be left out of an image to save space, and often is.
 _RUN = (".py", ".so", ".pyd", ".dll", ".dylib")
 _VERSIONED = re.compile(r"\.so(\.\d+)+$")
+_CODE = re.compile(r"\.(?:py|so|pyd|dll|dylib)[.\d]*\"?,")
 _NOT_RUN = frozenset(("tests", "test", "testing", "include"))
 _NAMES_KEPT = 50
 _CHUNK = 1 << 20
@@ -57,16 +58,26 @@ class Standing(NamedTuple):
 
 def rows_of(distribution: Distribution) -> list[Row]:
     """The lines of its RECORD, none where it has none."""
-    rows = []
-    for line in read_text(distribution, "RECORD").splitlines():
-        if line.startswith('"'):
-            path, _, rest = line[1:].rpartition('"')
-            path, rest = path.replace('""', '"'), rest.lstrip(",")
-        else:
-            path, _, rest = line.partition(",")
-        digest, _, size = rest.partition(",")
-        rows.append(Row(path, digest, int(size) if size.isdecimal() and len(size) < _DIGITS else None))
-    return rows
+    return [_row(line) for line in _lines(distribution)]
+
+
+def rows_of_code(distribution: Distribution) -> list[Row]:
+    """The lines of its RECORD for code: modules and native files, a fifth of all where there are headers."""
+    return [_row(line) for line in _lines(distribution) if _CODE.search(line)]
+
+
+def _lines(distribution: Distribution) -> list[str]:
+    return read_text(distribution, "RECORD").splitlines()
+
+
+def _row(line: str) -> Row:
+    if line.startswith('"'):
+        path, _, rest = line[1:].rpartition('"')
+        path, rest = path.replace('""', '"'), rest.lstrip(",")
+    else:
+        path, _, rest = line.partition(",")
+    digest, _, size = rest.partition(",")
+    return Row(path, digest, int(size) if size.isdecimal() and len(size) < _DIGITS else None)
 
 
 def claims(distribution: Distribution, *paths: str) -> bool:
@@ -80,16 +91,16 @@ def is_native(path: str) -> bool:
     return path.endswith(_RUN[1:]) or _VERSIONED.search(path) is not None
 
 
-def stand(distribution: Distribution, *, sizes: bool = True) -> Standing:
+def stand(distribution: Distribution, rows: list[Row], *, sizes: bool = True) -> Standing:
     """Look for every file that an import may run or load; of native files the size is compared as well.
 
-    One listing for each folder. A file of Python that lies there compiled is there.
+    `rows` are those of its code. One listing for each folder. A file of Python that lies there compiled is there.
     """
     names: dict[str, frozenset[str]] = {}
     missing: list[str] = []
     changed: list[str] = []
     count = 0
-    for row in rows_of(distribution):
+    for row in rows:
         if not _is_run(row.path):
             continue
         count += 1
@@ -107,7 +118,7 @@ def stand(distribution: Distribution, *, sizes: bool = True) -> Standing:
 
 
 def _is_run(path: str) -> bool:
-    if not (path.endswith(_RUN) or is_native(path)) or path.startswith(("..", "/")):
+    if path.startswith(("..", "/")) or not (path.endswith(_RUN) or _VERSIONED.search(path)):
         return False
     return not _NOT_RUN.intersection(path.split("/")[1:-1])
 

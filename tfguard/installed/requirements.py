@@ -50,6 +50,8 @@ def find_unmet(
     while pending and len(reached) < _DISTRIBUTIONS_LIMIT:
         requirer = pending.pop(0)
         for text in requires(requirer):
+            if "extra ==" in text and " or " not in text:
+                continue  # for an extra that nobody asked for; parsing it is what costs time here
             try:
                 requirement = Requirement(text)
                 if requirement.marker is not None and not requirement.marker.evaluate(environment):

@@ -16,7 +16,18 @@ from tfguard.installed.installation import Native, Package
 from tfguard.installed.known import Wheels
 from tfguard.installed.names import canonical, listing
 from tfguard.installed.python import Python
-from tfguard.installed.record import Progress, Standing, claims, hash_all, is_native, rows_of, sha256_of, stand
+from tfguard.installed.record import (
+    Progress,
+    Row,
+    Standing,
+    claims,
+    hash_all,
+    is_native,
+    rows_of,
+    rows_of_code,
+    sha256_of,
+    stand,
+)
 from tfguard.installed.requirements import Unmet, find_unmet
 from tfguard.installed.shadows import Shadow, find_shadows
 from tfguard.installed.wheel_tags import Foreign, find_foreign
@@ -93,10 +104,12 @@ def survey(
     roots = own or tuple(here[one] for one in family_of(name) if one in here)[:1]
     needed = _needed(roots, here)
     deaths = known.deaths()
+    # the RECORD of TensorFlow is read once: it has many thousand lines
+    rows = {one: rows_of_code(one) for one in (own if deep else (*own, *needed))}
     standings = (
         hash_all((*own, *needed), progress)
         if deep
-        else tuple(stand(one, sizes=not _is_conda(one)) for one in (*own, *needed))
+        else tuple(stand(one, rows[one], sizes=not _is_conda(one)) for one in (*own, *needed))
     )
     owners, others = standings[: len(own)], standings[len(own) :]
     return Installed(
@@ -108,7 +121,7 @@ def survey(
         owners=owners,
         whose=_whose(owners),
         incomplete=tuple(one for one in (*(owners if len(owners) == 1 else ()), *others) if not one.is_whole),
-        unowned=_unowned(package, natives, own),
+        unowned=_unowned(package, natives, [(one, rows[one]) for one in own]),
         half_removed=_half_removed(package),
         hidden=_hidden(on_path, (*roots, *needed), python),
         shadows=_shadows(name, package, python, here),
@@ -216,10 +229,11 @@ def _whose(owners: tuple[Standing, ...]) -> Distribution | None:
     return winners[0] if len(winners) == 1 else None
 
 
-def _unowned(package: Package, natives: tuple[Native, ...], own: tuple[Distribution, ...]) -> tuple[str, ...]:
+def _unowned(
+    package: Package, natives: tuple[Native, ...], records: list[tuple[Distribution, list[Row]]]
+) -> tuple[str, ...]:
     """Native files of the package that no RECORD lists; a link to a neighbour is somebody's help for a linker."""
-    records = [(one, rows_of(one)) for one in own]
-    if not own or not all(rows for _, rows in records):
+    if not records or not all(rows for _, rows in records):
         return ()
     listed = {
         os.path.normpath(os.path.join(one.site, row.path))

@@ -96,7 +96,8 @@ def _still_open(
             pending += _ask(process, provider, references)
         else:
             pending += references
-    for provider in everyone:
+    # What an object leaves undefined it hardly ever defines itself: it is asked last.
+    for provider in (*(one for one in everyone if one is not link), *(one for one in everyone if one is link)):
         if not pending:
             break
         pending = _ask(process, provider, pending)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfguard.binary.versions import versions_of
+from tfguard.binary.versions import Versions, versions_of
 from tfguard.hosts.host import Host
 from tfguard.image import DT_RELR, VersionNeed
 from tfguard.loader.link_map import LinkMap
@@ -32,8 +32,14 @@ def refused_versions(process: Process, link: LinkMap, host: Host) -> Failure | N
             detail=versions.damage.detail,
         )
     unmet: list[tuple[VersionNeed, LinkMap]] = []
+    file: str | None = None
+    provider: LinkMap | None = None
+    provided: Versions | None = None
     for need in versions.needs:
-        provider = process.loaded_as(need.file)
+        if need.file != file:  # the needs of one file stand together
+            file = need.file
+            provider = process.loaded_as(file)
+            provided = versions_of(provider.image) if provider is not None and provider.image is not None else None
         if provider is None or need.file not in provider.names:
             # An assertion of dl-version.c: whoever needs a version of a file must also need the file (G-121).
             # What a soname was asked for before tfguard looked is not known, and then it would do.
@@ -49,7 +55,6 @@ def refused_versions(process: Process, link: LinkMap, host: Host) -> Failure | N
                 detail=f"needs {need.version} of {need.file}, which is not among its DT_NEEDED",
                 needs=(need,),
             )
-        provided = versions_of(provider.image) if provider.image is not None else None
         if provided is None or not provided.has_definitions or provided.damage is not None:
             continue  # tolerated: G-123
         if not need.weak and need.version not in provided.defined_names:
