@@ -7,9 +7,10 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from tfguard.image import EM_386, EM_AARCH64, EM_X86_64
+from tests.support.elf_edit import segment_offsets, segment_value, with_segment
+from tfguard.image import EM_386, EM_AARCH64, EM_X86_64, PT_LOAD
 
 CHECKOUT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("TFGUARD_LAB", CHECKOUT / ".cache" / "worlds"))
@@ -19,6 +20,10 @@ SOURCE = Path(__file__).with_name("ask_loader.c")
 # Where an empty file system is mounted, and where in it forests grow.
 PLACE = "/forest"
 GROWN = f"{PLACE}/grown"
+LARGEST_PAGE = 0x10000
+
+# What a tree has beside the system itself: a Python, whose process is judged from outside.
+PACKAGES = ("python3",)
 
 # The programs that ask, and how the linker gives them a search path.
 PROGRAMS: dict[str, tuple[str, ...]] = {
@@ -81,7 +86,7 @@ _ARM64: dict[str, Any] = {  # Any: fields of World
     "loader": "ld-linux-aarch64.so.1",
     "emulator": ("/qemu-aarch64-static",),
 }
-_BIG_PAGES = {**_ARM64, "emulator": ("/qemu-aarch64-static", "-p", "65536"), "page_size": 0x10000}
+_BIG_PAGES = {**_ARM64, "emulator": ("/qemu-aarch64-static", "-p", f"{LARGEST_PAGE}"), "page_size": LARGEST_PAGE}
 
 WORLDS: tuple[World, ...] = (
     World(name="debian-11", suite="bullseye", glibc=(2, 31)),
@@ -96,7 +101,7 @@ WORLDS: tuple[World, ...] = (
 
 
 def _programs_text() -> str:
-    return f"{SOURCE.read_text()}\n{PROGRAMS}\n"
+    return f"{SOURCE.read_text()}\n{PROGRAMS}\n{PACKAGES}\n"
 
 
 def build(world: World) -> None:
@@ -106,18 +111,14 @@ def build(world: World) -> None:
     _need(world, "debootstrap", *world.compiler[:1], *(os.path.basename(one) for one in world.emulator[:1]))
     if os.geteuid() != 0:
         raise Unavailable("only root can make a tree with debootstrap, and chroot into it")
-    if not (world.tree / world.libraries / "libc.so.6").exists():
+    if not (world.tree / world.libraries / "libc.so.6").exists() or not _has_packages(world.tree):
         shutil.rmtree(world.tree, ignore_errors=True)
         world.tree.mkdir(parents=True)
         foreign = ("--foreign",) if world.emulator else ()
-        _run("debootstrap", "--variant=minbase", f"--arch={world.architecture}", *foreign, world.suite,
-             str(world.tree), MIRROR)  # fmt: skip
+        _run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", f"--arch={world.architecture}",
+             *foreign, world.suite, str(world.tree), MIRROR)  # fmt: skip
     if world.emulator:
-        if (world.tree / "proc").is_symlink():  # as debootstrap leaves the tree of another machine
-            (world.tree / "proc").unlink()
-            (world.tree / "proc").mkdir()
-        shutil.copy(shutil.which(os.path.basename(world.emulator[0])) or "", world.tree)
-        _run("chroot", str(world.tree), *world.emulator, "/sbin/ldconfig")
+        _complete(world)
     for name, options in PROGRAMS.items():
         wanted = ("libc.so.6", "libdl.so.2", world.loader)
         libraries = [str(world.tree / world.libraries / one) for one in wanted]
@@ -128,14 +129,46 @@ def build(world: World) -> None:
     (world.tree / ".ready").write_text(_programs_text())
 
 
+def _has_packages(tree: Path) -> bool:
+    """Whether a tree, perhaps one begun for another machine, has PACKAGES."""
+    return (tree / "usr/bin/python3").exists() or any((tree / "var/cache/apt/archives").glob("python3_*"))
+
+
+def _complete(world: World) -> None:
+    """Make of a tree of another machine, which debootstrap has only begun, one whose programs run under emulation."""
+    tree = world.tree
+    if (tree / "proc").is_symlink():
+        (tree / "proc").unlink()
+        (tree / "proc").mkdir()
+    if not (tree / "usr/bin/python3").exists():
+        for package in sorted((tree / "var/cache/apt/archives").glob("*.deb")):
+            with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as files:
+                _run("tar", "--extract", "--keep-directory-symlink", f"--directory={tree}", stdin=files.stdout)
+    loader = tree / world.libraries / world.loader
+    loader.write_bytes(_with_whole_pages(loader.read_bytes()))
+    shutil.copy(shutil.which(os.path.basename(world.emulator[0])) or "", tree)
+    _run("chroot", str(tree), *world.emulator, "/sbin/ldconfig")
+
+
+def _with_whole_pages(loader: bytes) -> bytes:
+    """The loader with a last segment that ends with a page of the largest size.
+
+    It takes its first memory from the rest of that page, which a kernel gives it. qemu-user 7.2 gives it only up to the
+    end of the smaller page of the machine below, and the loader dies once its search path is long.
+    """
+    last = len(segment_offsets(loader, PT_LOAD)) - 1
+    start, size = segment_value(loader, PT_LOAD, last, "vaddr"), segment_value(loader, PT_LOAD, last, "memsz")
+    return with_segment(loader, PT_LOAD, last, memsz=-(-(start + size) // LARGEST_PAGE) * LARGEST_PAGE - start)
+
+
 def _need(world: World, *programs: str) -> None:
     missing = [name for name in programs if shutil.which(name) is None]
     if missing:
         raise Unavailable(f"{world.name} needs {' and '.join(missing)}")
 
 
-def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+def _run(*words: str, stdin: IO[bytes] | None = None) -> None:
+    done = subprocess.run(words, stdin=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]
         raise Unavailable(f"{words[0]} ended with {done.returncode}: {''.join(last)}")

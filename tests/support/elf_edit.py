@@ -74,6 +74,12 @@ def with_segment(data: bytes, kind: int, position: int = 0, **fields: int) -> by
     return bytes(changed)
 
 
+def segment_value(data: bytes, kind: int, position: int, field: str) -> int:
+    """The value of a field in the program header that is the `position`-th of its type."""
+    offset, layout = _SEGMENT_FIELDS[field]
+    return int(struct.unpack_from(layout, data, segment_offsets(data, kind)[position] + offset)[0])
+
+
 def dynamic_offset(data: bytes, tag: int) -> int:
     """Where in the file the first dynamic entry of a tag lies; raises KeyError where there is none."""
     place = segment_offsets(data, PT_DYNAMIC)[0]
