@@ -63,7 +63,7 @@ DAMAGES: tuple[Callable[[bytes, Random], bytes], ...] = (
 )
 
 
-_CUTS = (3, 4)
+CUTS = (3, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ def lay_out(forest: Forest, root: Path, machine: int = EM_X86_64, page: int = 0x
         else:
             data = write(replace(plant.library, machine=machine, page=0x1000 if plant.small_pages else page))
             data += bytes(-len(data) % page if page > 0x1000 else 0)
-            if plant.damage is not None and (page == 0x1000 or plant.damage not in _CUTS):
+            if plant.damage is not None and (page == 0x1000 or plant.damage not in CUTS):
                 data = DAMAGES[plant.damage](data, Random(position))
             path.write_bytes(data)
         if plant.mode is not None and path.exists() and not path.is_symlink():

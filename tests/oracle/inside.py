@@ -9,15 +9,17 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import pickle
 import re
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from tests.oracle.worlds import PLACE, Unavailable, World
 from tests.support.real_loader import Answer, Load, Prediction, Reality
@@ -32,6 +34,8 @@ from tfguard.loader.trace import ALREADY_LOADED, NO_DIRECTORY, Trace
 
 # What the prediction imports only when it needs it must be there before the root is another.
 _NEEDED_LATER = (holes, ldcache, relocations, symbols, glibc_symbols, glibc_tls)
+
+T = TypeVar("T")
 
 _CLONE_NEWNS = 0x20000
 _MS_REC, _MS_PRIVATE, _MS_BIND = 0x4000, 0x40000, 0x1000
@@ -53,7 +57,8 @@ def enter(world: World, shared: Path | None = None) -> None:
     binds = [b"/proc", b"/dev"]
     if shared is not None:
         binds.append(os.fsencode(shared))
-        os.makedirs(tree + os.fsencode(shared), exist_ok=True)
+    for one in binds:
+        os.makedirs(tree + one, exist_ok=True)
     if _LIBC.unshare(_CLONE_NEWNS):
         raise Unavailable(f"no mounts of its own for a process: {os.strerror(ctypes.get_errno())}")
     for source, target, kind, flags in (
@@ -65,6 +70,36 @@ def enter(world: World, shared: Path | None = None) -> None:
             raise Unavailable(f"mount of {target!r}: {os.strerror(ctypes.get_errno())}")
     os.chroot(tree)
     os.chdir("/")
+
+
+def in_world(world: World, shared: Path | None, work: Callable[[], T]) -> T:
+    """What a function gives in a process of its own that has entered the world; raises Unavailable where it cannot."""
+    with tempfile.TemporaryFile() as out:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                given: object
+                try:
+                    enter(world, shared)
+                    given = work()
+                except Unavailable as reason:
+                    given = reason
+                pickle.dump(given, out)
+                out.flush()
+                status = 0
+            except Exception:  # whatever it is, it must be seen, and this process must end here
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        if ended:
+            raise RuntimeError(f"the process in {world.name} ended with {os.waitstatus_to_exitcode(ended)}")
+        out.seek(0)
+        told = pickle.load(out)
+    if isinstance(told, Unavailable):
+        raise told
+    return cast(T, told)
 
 
 class Told(NamedTuple):
@@ -116,6 +151,15 @@ def _compared(paths: Iterable[str], host: Host) -> tuple[str, ...]:
     return tuple(path for path, _ in itertools.groupby(there))  # "x86_64" may be two names of one directory: G-82
 
 
+def alone(world: World, path: str) -> Reality:
+    """What the loader of a world does with one file, in a process of `ask_loader` that has loaded nothing before."""
+    with open(os.devnull, "w") as errors:
+        told = _run(world, Load(names=((path, 0),)), "ask_loader", {}, errors.fileno())
+    if isinstance(told, str):
+        raise Unavailable(told)
+    return told.loads[0]
+
+
 def _run(world: World, load: Load, program: str, environment: dict[str, str], errors: int) -> Told | str:
     words = [*world.emulator, f"/{program}", load.cwd or "", "" if load.user is None else str(load.user)]
     words += [str(load.patience), str(len(load.before))]
@@ -161,7 +205,7 @@ def _told(said: list[tuple[str, str]], asked: int, ended: int) -> Told | str:
     if "T" not in facts and len(lists) < 2:
         return f"what should have been loaded before ended the program with {ended}"
     if "T" not in facts and len(loads) < asked:
-        loads.append(Reality(died=_death(ended)))
+        loads.append(Reality(died=death_of(ended)))
     return Told(
         version=_numbers(facts.get("V", "0.0")),
         page_size=int(facts["S"]),
@@ -179,7 +223,8 @@ def _numbers(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _death(status: int) -> str:
+def death_of(status: int) -> str:
+    """How a process ended, by the status that subprocess gives."""
     if status == -signal.SIGALRM:
         return "waits for ever"
     return signal.Signals(-status).name if status < 0 else f"exit {status}"
@@ -239,7 +284,7 @@ def _predict(host: Host, load: Load) -> list[Prediction] | str:
         for position, (name, mode) in enumerate((*load.before, *load.names)):
             play(position)
             trace = process.dlopen(name, make_global=bool(mode & os.RTLD_GLOBAL))
-            found.append(_prediction(trace))
+            found.append(prediction_of(trace))
     os.chdir("/")
     for position, one in enumerate(found[: len(load.before)]):
         if not one.loads:
@@ -273,7 +318,8 @@ class _Switch:
             os.setegid(0)
 
 
-def _prediction(trace: Trace) -> Prediction:
+def prediction_of(trace: Trace) -> Prediction:
+    """What tfguard says of a load, as it is compared with what happens."""
     failure = trace.failure
     return Prediction(
         images=tuple(image.path for image in trace.images),

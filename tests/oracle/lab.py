@@ -1,36 +1,32 @@
-"""Forests and named cases in a world: does tfguard foretell what its loader answers? A disagreement is shrunk.
+"""Asks in every world what tfguard foretells of its loader: forests, named cases, and its tree judged from outside.
 
 python -m tests.oracle.lab                                    every world, the numbers that the project promises
 python -m tests.oracle.lab --world debian-12 --forests 500 --first-seed 1000
 python -m tests.oracle.lab --world debian-12 --seed 1234      one forest, what was said and what happened
+python -m tests.oracle.lab --world debian-13 --forests 0      all but the forests
+
+A forest that differs is shrunk. The exit status is 1 where anything disagreed.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import pickle
 import shutil
 import sys
-import tempfile
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
 
 from tests.loader.cases import CASES
 from tests.loader.laid_out import LaidOut, laid_out, what_differs
+from tests.oracle import outside, wheel
 from tests.oracle.forest import Forest, grow, lay_out
-from tests.oracle.inside import ask, enter
+from tests.oracle.inside import ask, in_world
 from tests.oracle.shrink import shrink
 from tests.oracle.worlds import GROWN, PROGRAMS, WORLDS, Unavailable, World, build
 from tests.support.real_loader import Answer, verdict_of
 from tfguard.image import EM_X86_64
-
-T = TypeVar("T")
 
 _ROOT = Path(GROWN)
 _SHRUNK = 3
@@ -75,7 +71,7 @@ def run(world: World, seeds: range, *, enough: int | None = None, shrinks: int =
 
     Raises Unavailable where the world cannot be entered.
     """
-    return _in_world(world, None, lambda: _run_inside(world, seeds, enough or len(seeds), shrinks))
+    return in_world(world, None, lambda: _run_inside(world, seeds, enough or len(seeds), shrinks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +85,7 @@ class Cases:
 
 def ask_cases(world: World, cases: LaidOut) -> Cases:
     """Ask about the named cases; raises Unavailable where the world cannot be entered."""
-    answers = _in_world(world, cases.root, lambda: {name: ask(world, load) for name, load in cases.loads.items()})
+    answers = in_world(world, cases.root, lambda: {name: ask(world, load) for name, load in cases.loads.items()})
     known = {case.id: case for case in CASES}
     differ: dict[str, str] = {}
     left_out = dict(cases.left_out)
@@ -103,36 +99,6 @@ def ask_cases(world: World, cases: LaidOut) -> Cases:
             differ[name] = words
     return Cases(agree=len(answers) + len(cases.left_out) - len(differ) - len(left_out), differ=differ,
                  left_out=left_out)  # fmt: skip
-
-
-def _in_world(world: World, shared: Path | None, work: Callable[[], T]) -> T:
-    """What a function gives in a process of its own that has entered the world."""
-    with tempfile.TemporaryFile() as out:
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                given: object
-                try:
-                    enter(world, shared)
-                    given = work()
-                except Unavailable as reason:
-                    given = reason
-                pickle.dump(given, out)
-                out.flush()
-                status = 0
-            except Exception:  # whatever it is, it must be seen, and this process must end here
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        _, ended = os.waitpid(child, 0)
-        if ended:
-            raise RuntimeError(f"the process in {world.name} ended with {os.waitstatus_to_exitcode(ended)}")
-        out.seek(0)
-        told = pickle.load(out)
-    if isinstance(told, Unavailable):
-        raise told
-    return cast(T, told)
 
 
 def _run_inside(world: World, seeds: range, enough: int, shrinks: int) -> Result:
@@ -215,9 +181,11 @@ def _tell_cases(cases: Cases) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run what the command line says; the exit status is 1 where anything disagreed."""
-    parser = argparse.ArgumentParser(description="Asks real loaders and tfguard about random sets of libraries.")
+    parser = argparse.ArgumentParser(
+        description="Asks real loaders and tfguard the same, in worlds of other Debian releases."
+    )
     parser.add_argument("--world", choices=[world.name for world in WORLDS], action="append")
-    parser.add_argument("--forests", type=int)
+    parser.add_argument("--forests", type=int, help="how many to ask about")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seed", type=int, help="this one alone")
     chosen = parser.parse_args(arguments)
@@ -227,24 +195,52 @@ def main(arguments: list[str]) -> int:
 
 
 def _run_world(world: World, chosen: argparse.Namespace, cases: LaidOut) -> bool:
-    """Build, ask and print; whether anything disagreed."""
-    count = chosen.forests or PROMISED.get(world.glibc, PROMISED_ELSEWHERE)
+    """Build, ask, judge and print; whether anything disagreed."""
+    count = chosen.forests if chosen.forests is not None else PROMISED.get(world.glibc, PROMISED_ELSEWHERE)
     seeds = range(chosen.first_seed, chosen.first_seed + 2 * count)  # some loads cannot be asked of their process
     if chosen.seed is not None:
         seeds = range(chosen.seed, chosen.seed + 1)
+    wrong = False
     try:
         build(world)
-        begin = time.monotonic()
-        result = run(world, seeds, enough=count)
-        tell(world, result, time.monotonic() - begin, seeds.start)
-        for seed, words in result.uncertain.items() if chosen.seed is not None else ():
-            print(f"  seed {seed} differs and tfguard is not certain: {words}")
-        asks_cases = chosen.seed is None and world.machine == EM_X86_64  # what they are made for
-        wrong = asks_cases and _tell_cases(ask_cases(world, cases))
+        if seeds:
+            begin = time.monotonic()
+            result = run(world, seeds, enough=count)
+            tell(world, result, time.monotonic() - begin, seeds.start)
+            wrong = bool(result.differ)
+            for seed, words in result.uncertain.items() if chosen.seed is not None else ():
+                print(f"  seed {seed} differs and tfguard is not certain: {words}")
+        if chosen.seed is not None:
+            return wrong
+        if world.machine == EM_X86_64:  # what they are made for
+            wrong = _tell_cases(ask_cases(world, cases)) or wrong
+        return _judge_from_outside(world) or wrong
     except Unavailable as reason:
         print(f"{world.name}: left out, {reason}")
-        return False
-    return wrong or bool(result.differ)
+        return wrong
+
+
+def _judge_from_outside(world: World) -> bool:
+    """Judge the tree's objects, its Python and a wheel in it from outside, and print; whether anything disagreed."""
+    objects = outside.objects_of(world.tree)
+    wrong = _tell_seen(world, "objects as they are", outside.judge_objects(world, objects))
+    with outside.broken(world, objects) as copies:
+        wrong |= _tell_seen(world, "objects broken by hand", outside.judge_objects(world, copies))
+    modules = [path for path in objects if "/lib-dynload/" in path]
+    wrong |= _tell_seen(world, "modules of its Python", outside.judge_python(world, modules))
+    if world.name == wheel.WORLD:
+        wheel.unpack(world)
+        wrong |= _tell_seen(world, f"loads of TensorFlow {wheel.RELEASE}'s import", wheel.judge_wheel(world))
+    return wrong
+
+
+def _tell_seen(world: World, what: str, seen: outside.Seen) -> bool:
+    """Print what a judgement from outside showed; whether any differed."""
+    ends = ", ".join(f"{count} {end}" for end, count in seen.ends.most_common())
+    print(f"{world.name} from outside, {what}: {seen.asked} compared, {len(seen.differ)} differ: {ends}")
+    for name, words in seen.differ.items():
+        print(f"    {name}: {words}")
+    return bool(seen.differ)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ class World:
     """A Debian release with a glibc of its own.
 
     `libraries` is where the C library and the loader are in the tree. `emulator` are the words in front of a program
-    of another machine, the first of them a static program of this one.
+    of another machine, the first of them a static program of this one. `place` is where a tree lies
+    that is not among those of debootstrap.
     """
 
     name: str
@@ -55,10 +56,13 @@ class World:
     loader: str = "ld-linux-x86-64.so.2"
     emulator: tuple[str, ...] = ()
     page_size: int = 0x1000
+    place: Path | None = None
 
     @property
     def tree(self) -> Path:
         """Where the tree is, or would be; worlds that differ in how programs are run share one."""
+        if self.place is not None:
+            return self.place
         return CACHE / (self.suite if self.architecture == "amd64" else f"{self.suite}-{self.architecture}")
 
     @property
@@ -119,6 +123,12 @@ def build(world: World) -> None:
              *foreign, world.suite, str(world.tree), MIRROR)  # fmt: skip
     if world.emulator:
         _complete(world)
+    build_programs(world)
+    (world.tree / ".ready").write_text(_programs_text())
+
+
+def build_programs(world: World) -> None:
+    """Make the programs that ask, from the libraries of the tree."""
     for name, options in PROGRAMS.items():
         wanted = ("libc.so.6", "libdl.so.2", world.loader)
         libraries = [str(world.tree / world.libraries / one) for one in wanted]
@@ -126,7 +136,6 @@ def build(world: World) -> None:
             *world.compiler, "-O1", "-U_FORTIFY_SOURCE", "-nodefaultlibs", str(SOURCE), "-o", str(world.tree / name),
             "-Wl,--as-needed", *libraries, *options,
         )  # fmt: skip
-    (world.tree / ".ready").write_text(_programs_text())
 
 
 def _has_packages(tree: Path) -> bool:
