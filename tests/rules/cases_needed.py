@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 
 from tests.loader.scene import Scene
 from tests.rules.stage import Question, RuleCase
@@ -92,6 +93,13 @@ def _cuda_of_other_major(scene: Scene) -> Question:
 def _cuda_in_site_packages(scene: Scene) -> Question:
     place = "site-packages/nvidia/cuda_runtime/lib/libcudart.so.12"
     return _built_against_stub(scene, "libcudart.so.12", elsewhere=((place, "libcudart.so.12"),))
+
+
+def _stub_of_the_driver(scene: Scene) -> Question:
+    """The toolkit's stub lies where such things are looked for: no remedy may lead to it."""
+    stubs = "cuda/lib64/stubs"
+    question = _built_against_stub(scene, "libcuda.so.1", elsewhere=((f"{stubs}/libcuda.so.1", "libcuda.so.1"),))
+    return replace(question, late=f"{scene.root}/{stubs}")
 
 
 def _tensorflow(scene: Scene, version: str = "2.99.0") -> str:
@@ -226,7 +234,8 @@ CASES = (
     RuleCase("TFG203", _too_late),
     RuleCase("TFG204", _other_major),
     RuleCase("TFG205", lambda scene: _built_against_stub(scene, "libnccl.so.2")),
-    RuleCase("TFG205-driver", lambda scene: _built_against_stub(scene, "libcuda.so.1")),
+    RuleCase("TFG653-needed", lambda scene: _built_against_stub(scene, "libcuda.so.1")),
+    RuleCase("TFG653-stub", _stub_of_the_driver, compared=False),
     RuleCase("TFG205-other-major", _cuda_of_other_major, compared=False),
     RuleCase("TFG206", _op_needs("libtensorflow_framework.so.1")),
     RuleCase("TFG206-build-path", _op_needs("/build/tensorflow/libtensorflow_framework.so.2")),

@@ -27,7 +27,7 @@ FAMILIES = {
     "3": ("version",),
     "4": ("installation", "requirements", "plugin"),
     "5": ("symbol",),
-    "6": ("processor", "gpu"),
+    "6": ("processor", "gpu", "gpu_driver"),
     "7": ("process",),
     "8": ("macos", "macos_needed"),
     "9": ("guarding",),

@@ -8,6 +8,7 @@ from tfguard.rules import (
     content,
     file,
     gpu,
+    gpu_driver,
     guarding,
     installation,
     machine,
@@ -26,7 +27,7 @@ from tfguard.rules import (
 )
 from tfguard.rules.rule import Rule
 
-_FAMILIES = (processor, process, plugin, machine, file, content, mapping, needed, version, symbol, guarding)
+_FAMILIES = (processor, process, plugin, machine, file, content, mapping, gpu_driver, needed, version, symbol, guarding)
 
 CAUSES: tuple[Rule, ...] = tuple(one for family in _FAMILIES for one in family.RULES)
 INSTALLATION: tuple[Rule, ...] = (*installation.RULES, *requirements.RULES)

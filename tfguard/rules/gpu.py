@@ -9,12 +9,12 @@ import shlex
 from tfguard.case import Case
 from tfguard.evidence.gpu_stack import GpuLibrary, GpuStack
 from tfguard.finding import Remedy
+from tfguard.rules.gpu_driver import IN_DOCKER, gpu_driver_missing, lacks_devices, machine_rows
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import Rows, base, with_library_path, without
 
 # NVIDIA, "CUDA Compatibility": the oldest Linux driver that runs programs of a CUDA major version.
 _OLDEST_DRIVER = {"12": "525.60.13", "11": "450.80.02"}
-_IN_DOCKER = "docker run --gpus all IMAGE"
 
 
 def _python(case: Case) -> str:
@@ -28,15 +28,6 @@ def _name(case: Case) -> str:
 def _wants(gpu: GpuStack) -> Rows:
     cudnn = f", cuDNN {gpu.build.cudnn}" if gpu.build.cudnn else ""
     return (("built for", f"CUDA {gpu.build.cuda}{cudnn}"),) if gpu.build.cuda else ()
-
-
-def _searched(gpu: GpuStack) -> bool:
-    return gpu.driver_library is not None
-
-
-def _lacks_devices(gpu: GpuStack) -> bool:
-    """Whether the machine has a GPU that this container was not given."""
-    return bool(gpu.container) and bool(gpu.cards or gpu.driver) and not gpu.devices and not gpu.wsl
 
 
 @rule("TFG658", "This machine has no NVIDIA GPU")
@@ -68,17 +59,10 @@ def built_without_gpu(case: Case) -> Verdict | None:
     swap += f"{python} -m pip install 'tensorflow[and-cuda]{release}'"
     return Verdict(
         message=f"{case.distribution or 'this TensorFlow'} is built without GPU support, and there is an NVIDIA GPU",
-        evidence=(("build_info", "is_cuda_build is False"), *_machine(gpu)),
+        evidence=(("build_info", "is_cuda_build is False"), *machine_rows(gpu)),
         remedies=(Remedy("Install the build for GPUs in its place.", swap),),
         severity="warning",
     )
-
-
-def _machine(gpu: GpuStack) -> Rows:
-    rows = [("cards", f"{gpu.cards} by NVIDIA on PCI")] if gpu.cards else []
-    rows.append(("driver", gpu.driver or ("by Windows (WSL)" if gpu.wsl else "none in the kernel")))
-    rows.append(("devices", " ".join(f"/dev/{one}" for one in gpu.devices) or "no /dev/nvidia0"))
-    return (*rows, *((("container", gpu.container),) if gpu.container else ()))
 
 
 @rule("TFG655", "The container was started without its GPU")
@@ -90,57 +74,16 @@ def container_without_gpu(case: Case) -> Verdict | None:
     Installing a driver inside the container does not help.
     """
     gpu = case.gpu
-    if gpu is None or not gpu.build.is_cuda or not _lacks_devices(gpu):
+    if gpu is None or not gpu.build.is_cuda or not lacks_devices(gpu):
         return None
-    start = {"Podman": "podman run --device nvidia.com/gpu=all IMAGE"}.get(gpu.container, _IN_DOCKER)
+    start = {"Podman": "podman run --device nvidia.com/gpu=all IMAGE"}.get(gpu.container, IN_DOCKER)
     remedies = (Remedy("Start it with its GPUs (the host needs the NVIDIA Container Toolkit).", start),)
     if gpu.container == "Kubernetes":
         remedies = (Remedy("Ask for one in the pod's resources, limits: nvidia.com/gpu: 1."),)
     return Verdict(
         message="this container was started without access to the machine's GPU",
-        evidence=_machine(gpu),
+        evidence=machine_rows(gpu),
         remedies=remedies,
-        severity="warning",
-    )
-
-
-@rule("TFG653", "The NVIDIA driver is not there, or only in part")
-def gpu_driver_missing(case: Case) -> Verdict | None:
-    """The machine has an NVIDIA card, and the driver is not loaded in the kernel, or its libcuda.so.1 is not found.
-
-    Both halves come with the driver and must be of one version: a kernel module, which after a kernel update has to be
-    built again, and libcuda.so.1. No package on PyPI and no CUDA toolkit brings them.
-    """
-    gpu = case.gpu
-    if gpu is None or not gpu.build.is_cuda or not gpu.has_gpu or _lacks_devices(gpu):
-        return None
-    library = gpu.driver_library
-    if gpu.driver or gpu.wsl:
-        if library is None or library.found is not None or library.refused:
-            return None
-        message = "the driver's libcuda.so.1 is not found"
-    elif library is not None and library.found is not None:
-        message = "the NVIDIA driver is not loaded in the kernel"
-    else:
-        message = "there is an NVIDIA GPU, and its driver is not installed"
-    remedies = [
-        Remedy("Install the driver of your distribution (this is how Ubuntu does it).", "ubuntu-drivers install")
-    ]
-    if case.installer == "apt-get" and "Debian" in case.system:
-        remedies = [Remedy("Install the driver (Debian has it in non-free).", "apt-get install nvidia-driver")]
-    if gpu.driver:
-        remedies = [Remedy("Install the part of the driver with its libraries, of the kernel module's version.")]
-    if library is not None and library.others:
-        folder = os.path.dirname(library.others[0])
-        remedies.insert(0, Remedy("Start Python with the folder that has it.", with_library_path(case, folder)))
-    elif gpu.wsl:
-        remedies = [Remedy("Start Python with WSL's folder for it.", with_library_path(case, "/usr/lib/wsl/lib"))]
-    have = library.found if library is not None and library.found is not None else "none of that name"
-    there = tuple(("there is" if not i else "", one) for i, one in enumerate(library.others)) if library else ()
-    return Verdict(
-        message=message,
-        evidence=(*_machine(gpu), ("libcuda.so.1", have), *there),
-        remedies=tuple(remedies),
         severity="warning",
     )
 
@@ -209,7 +152,7 @@ def gpus_hidden(case: Case) -> Verdict | None:
         return None
     return Verdict(
         message=f'CUDA_VISIBLE_DEVICES="{gpu.hidden}" hides every GPU from this process',
-        evidence=_machine(gpu),
+        evidence=machine_rows(gpu),
         remedies=(Remedy("Start Python without it.", "env -u CUDA_VISIBLE_DEVICES python your_script.py"),),
         severity="warning",
     )

@@ -199,7 +199,6 @@ def other_version_installed(case: Case) -> Verdict | None:
     )
 
 
-_DRIVER = re.compile(r"lib(cuda|nvidia-[a-z]+|nvcuvid|nvidia-encode)\.so")
 _TOOLKIT = re.compile(
     r"lib(cudart|cublas|cublasLt|cudnn\w*|cufft|cufftw|curand|cusolver|cusparse|nccl|cupti|nvrtc|nvJitLink|nvToolsExt"
     r"|nvinfer\w*|cudadevrt|npp\w+|cusparseLt)[._]"
@@ -208,28 +207,21 @@ _TOOLKIT = re.compile(
 
 @rule("TFG205", "A CUDA library is missing")
 def cuda_library_missing(case: Case) -> Verdict | None:
-    """A library of CUDA, cuDNN or the NVIDIA driver is needed and not found.
+    """A library of CUDA's toolkit or of cuDNN is needed and not found.
 
-    TensorFlow's own wheels never need one to load; an op library built for GPUs does. libcuda.so.1 and libnvidia-*
-    belong to the driver: they come with it, on the machine that has the GPU, and no pip package holds them. All
-    others belong to the toolkit, whose major version must be the one that the library was built with.
+    TensorFlow's own wheels never need one to load; an op library built for GPUs does. The toolkit's major version must
+    be the one that the library was built with. libcuda.so.1 belongs to the driver (TFG653).
     """
     name = _missing(case)
     if name is None or "/" in name or usable(case) is not None:
         return None
-    is_driver = bool(_DRIVER.match(name))
-    if not is_driver and not _TOOLKIT.match(name):
+    if not _TOOLKIT.match(name):
         return None
     have = ", ".join(dict.fromkeys(base(one.path) for one in case.elsewhere if not one.exact))
     cpu = Remedy("On a machine without an NVIDIA GPU, use a build of this library for the CPU.")
     packaged = nvidia_package(name)
-    if is_driver:
-        remedies: tuple[Remedy, ...] = (
-            Remedy("In a container, start it with its GPU runtime: docker run --gpus all."),
-            Remedy("Elsewhere, install the NVIDIA driver: the CUDA toolkit and pip do not bring this file."),
-            cpu,
-        )
-    elif packaged is not None:
+    remedies: tuple[Remedy, ...]
+    if packaged is not None:
         package, folder = packaged
         python = shlex.quote(case.host.executable)
         command = (
@@ -243,9 +235,8 @@ def cuda_library_missing(case: Case) -> Verdict | None:
             Remedy(f"Install the release of it that has {name}; a link of that name to another version would crash."),
             cpu,
         )
-    whose = "the NVIDIA driver" if is_driver else "CUDA"
     return Verdict(
-        message=f"{name}, a library of {whose}, is not found" + (f"; this machine has {have}" if have else ""),
+        message=f"{name}, a library of CUDA, is not found" + (f"; this machine has {have}" if have else ""),
         path=_requirer(case),
         evidence=_rows(case),
         remedies=remedies,
