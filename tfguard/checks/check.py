@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from tfguard.checks.gpu import GpuCheck
     from tfguard.checks.installed import Inspected
     from tfguard.finding import Finding
+    from tfguard.installed.hashing import Progress
     from tfguard.installed.python import Python
-    from tfguard.installed.record import Progress
     from tfguard.loader.link_map import LinkMap
     from tfguard.loader.process import Process
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from tfguard.case import Case
 from tfguard.finding import Finding
 from tfguard.hosts.host import Host
+from tfguard.installed.hashing import Progress
 from tfguard.installed.installation import Native, Package
 from tfguard.installed.python import Python
-from tfguard.installed.record import Progress
 from tfguard.installed.survey import Installed, survey
 from tfguard.loader.trace import Trace
 from tfguard.rules import judge

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import re
-from collections.abc import Callable
-from stat import S_ISREG
 from typing import NamedTuple
 
 from tfguard.binary.elf import look_at
@@ -20,11 +16,8 @@ _RUN = (".py", ".so", ".pyd", ".dll", ".dylib")
 _VERSIONED = re.compile(r"\.so(\.\d+)+$")
 _CODE = re.compile(r"\.(?:py|so|pyd|dll|dylib)[.\d]*\"?,")
 _NOT_RUN = frozenset(("tests", "test", "testing", "include"))
-_NAMES_KEPT = 50
-_CHUNK = 1 << 20
+NAMES_KEPT = 50
 _DIGITS = 19  # of a size that a file can have
-
-Progress = Callable[[int, int, str], None]
 
 
 class Row(NamedTuple):
@@ -101,7 +94,7 @@ def stand(distribution: Distribution, rows: list[Row], *, sizes: bool = True) ->
     changed: list[str] = []
     count = 0
     for row in rows:
-        if not _is_run(row.path):
+        if not is_run(row.path):
             continue
         count += 1
         folder, _, name = row.path.rpartition("/")
@@ -113,11 +106,12 @@ def stand(distribution: Distribution, rows: list[Row], *, sizes: bool = True) ->
         elif sizes and row.size is not None and is_native(name) and not _has_size(distribution, row, row.size):
             changed.append(row.path)
     return Standing(
-        distribution, count, tuple(missing[:_NAMES_KEPT]), tuple(changed[:_NAMES_KEPT]), len(missing), len(changed)
+        distribution, count, tuple(missing[:NAMES_KEPT]), tuple(changed[:NAMES_KEPT]), len(missing), len(changed)
     )
 
 
-def _is_run(path: str) -> bool:
+def is_run(path: str) -> bool:
+    """Whether an import may run or load a file of this name."""
     if path.startswith(("..", "/")) or not (path.endswith(_RUN) or _VERSIONED.search(path)):
         return False
     return not _NOT_RUN.intersection(path.split("/")[1:-1])
@@ -146,66 +140,3 @@ def _is_stripped(path: str) -> bool:
             return ELFFile(file).get_section_by_name(".symtab") is None
     except Exception:  # of a foreign parser: the loader's own rules say what there is to say
         return True
-
-
-def hash_all(distributions: tuple[Distribution, ...], progress: Progress | None = None) -> tuple[Standing, ...]:
-    """Hash every file of these distributions; `progress` is told bytes done, bytes in all and the file in hand."""
-    rows = {one: [row for row in rows_of(one) if row.digest.startswith("sha256=")] for one in distributions}
-    total = sum(row.size or 0 for found in rows.values() for row in found)
-    done = 0
-    standings = []
-    buffer = memoryview(bytearray(_CHUNK))
-    for one, found in rows.items():
-        missing, changed = [], []
-        for row in found:
-            if progress is not None:
-                progress(done, total, row.path)
-            state = _state(os.path.join(one.site, row.path), row, buffer)
-            done += row.size or 0
-            if state == "changed":
-                changed.append(row.path)
-            elif (
-                state == "missing" and _is_run(row.path) and not os.path.lexists(os.path.join(one.site, row.path + "c"))
-            ):
-                missing.append(row.path)
-        standings.append(
-            Standing(
-                one,
-                len(found),
-                tuple(missing[:_NAMES_KEPT]),
-                tuple(changed[:_NAMES_KEPT]),
-                len(missing),
-                len(changed),
-                hashed=True,
-            )
-        )
-    if progress is not None:
-        progress(total, total, "")
-    return tuple(standings)
-
-
-def _state(path: str, row: Row, buffer: memoryview) -> str:
-    try:
-        digest = sha256_of(path, buffer)
-    except FileNotFoundError:
-        return "missing"
-    except OSError:
-        return ""
-    return "" if f"sha256={digest}" == row.digest else "changed"
-
-
-def sha256_of(path: str, buffer: memoryview | None = None) -> str:
-    """The hash of a file as RECORD writes it (PEP 376: urlsafe base64 without padding); `buffer` is used if given."""
-    digest = hashlib.sha256()
-    buffer = buffer if buffer is not None else memoryview(bytearray(_CHUNK))
-    # Not blocked by what only looks like a file: a pipe somebody left there.
-    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
-    try:
-        if not S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(f"{path} is no regular file")
-        with open(fd, "rb", buffering=0, closefd=False) as file:
-            while count := file.readinto(buffer):
-                digest.update(buffer[:count])
-    finally:
-        os.close(fd)
-    return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")

@@ -11,23 +11,13 @@ from tfguard.installed import known, shadows
 from tfguard.installed.distributions import Distribution, by_name, distributions_on, read_text, requires
 from tfguard.installed.elsewhere import Interpreter, OtherPython, interpreters, pythons_with
 from tfguard.installed.families import ADD_ONS, WANTED_BY_TENSORFLOW, family_of, module_of
+from tfguard.installed.hashing import Progress, hash_all, sha256_of
 from tfguard.installed.imports import imported_at_once
 from tfguard.installed.installation import Native, Package
 from tfguard.installed.known import Wheels
 from tfguard.installed.names import canonical, listing
 from tfguard.installed.python import Python
-from tfguard.installed.record import (
-    Progress,
-    Row,
-    Standing,
-    claims,
-    hash_all,
-    is_native,
-    rows_of,
-    rows_of_code,
-    sha256_of,
-    stand,
-)
+from tfguard.installed.record import Row, Standing, claims, is_native, rows_of, rows_of_code, stand
 from tfguard.installed.requirements import Unmet, find_unmet
 from tfguard.installed.shadows import Shadow, find_shadows
 from tfguard.installed.wheel_tags import Foreign, find_foreign
