@@ -21,9 +21,10 @@ from pathlib import Path
 HEADER = """\
 # Imports that were seen to die. A line: distribution, from this release, to below that one; then `with`, another
 # distribution, from this version, to below that one, the last line of the import; or `needs` and the distributions
-# without whose modules it dies. `-` is open; `tensorflow` stands for every distribution that brings it. Tried one
-# change at a time in environments that are otherwise sound, tensorflow-cpu of each release on CPython 3.11
-# (tools/record_requirements.py); what is not here was not tried, or lived.\
+# without whose modules it dies of their ModuleNotFoundError; or `without` one, and the last line where that is another.
+# `-` is open; `tensorflow` stands for every distribution that brings it. Tried one change at a time in environments
+# that are otherwise sound, tensorflow-cpu of each release on CPython 3.11 (tools/record_requirements.py); what is not
+# here was not tried, or lived.\
 """
 
 # (distribution, from, to below, the versions tried of them): a line only where the import dies of all of these.
@@ -58,6 +59,7 @@ NEEDED = {
     "typing-extensions": "typing_extensions", "wrapt": "wrapt",
 }  # fmt: skip
 
+_NOT_FOUND = "ModuleNotFoundError: No module named "
 WITHOUT = """
 import sys
 class Refusing:
@@ -114,13 +116,22 @@ def lines_of(outcomes: Outcomes) -> Iterator[str]:
         for first, below, says in _merged(outcomes, dies):
             yield f"tensorflow {first} {below} with {name} {lowest} {under} {says}"
     yield from PAIRS
+    for name in NEEDED:
+
+        def ends_otherwise(found: dict[str, str], key: str = f"without {name}") -> str:
+            says = found.get(key, "")
+            return "" if says.startswith(_NOT_FOUND) else says
+
+        for first, below, says in _merged(outcomes, ends_otherwise):
+            yield f"tensorflow {first} {below} without {name} {says}"
     for first, below, names in _merged(outcomes, _needs):
         yield f"tensorflow {first} {below} needs {names}"
 
 
 def _needs(found: dict[str, str]) -> str:
     without = "without "
-    return " ".join(sorted(key[len(without) :] for key, says in found.items() if says and key.startswith(without)))
+    names = (key[len(without) :] for key, says in found.items() if key.startswith(without) and _NOT_FOUND in says)
+    return " ".join(sorted(names))
 
 
 def _merged(outcomes: Outcomes, told: Callable[[dict[str, str]], str]) -> Iterator[tuple[str, str, str]]:

@@ -87,6 +87,9 @@ def _is_deadly(versions: dict[str, str]) -> bool:
         if kind == "needs":
             if any(one not in versions for one in (beside, *rest.split())):
                 return True
+        elif kind == "without":
+            if beside not in versions:
+                return True
         elif beside in versions:
             lowest, under = rest.split(maxsplit=2)[:2]
             if within(release_of(versions[beside]), number(lowest), number(under)):

@@ -69,6 +69,8 @@ def deaths() -> tuple[Death, ...]:
             for name in (beside, *rest.split()):
                 says = f"ModuleNotFoundError: No module named '{MODULES.get(name, name.replace('-', '_'))}'"
                 found.append(Death(whom, number(first), number(below), name, (), (), True, says))
+        elif kind == "without":
+            found.append(Death(whom, number(first), number(below), beside, (), (), True, rest))
         else:
             lowest, under, says = rest.split(maxsplit=2)
             found.append(Death(whom, number(first), number(below), beside, number(lowest), number(under), False, says))
