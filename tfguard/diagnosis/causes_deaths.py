@@ -32,11 +32,24 @@ def emulator(said: Said, setting: Setting) -> list[Cause]:
     ]
 
 
+# Packages with native code and libraries of their own, which have been seen to crash beside TensorFlow.
+_NATIVE = frozenset(
+    "torch torchvision torchaudio root cv2 zmq ray jax jaxlib pyarrow mxnet cupy faiss rdkit open3d caffe caffe2 dlib"
+    " paddle onnxruntime xgboost lightgbm sklearn scipy gi pyqt5 pyside2 vtk ortools pyspark pyroot gdal osgeo".split()
+)
+
+
 def _both(setting: Setting) -> bool:
-    return setting.mentions("torch") and (setting.mentions("tensorflow", "keras", "import tf"))
+    """Whether two packages with native code are in the text: torch and TensorFlow, or two that it imports."""
+    if setting.mentions("torch") and setting.mentions("tensorflow", "keras", "import tf"):
+        return True
+    imported = {one for one in setting.imports if one in _NATIVE}
+    ours = any(one in ("tensorflow", "keras") for one in setting.imports)
+    return bool(imported) and len(imported) + ours > 1 and not setting.op_load
 
 
-def _conflict(why: str) -> Cause:
+def conflict(why: str) -> Cause:
+    """Two packages in one process."""
     return Cause(
         code="TFG702",
         message="libraries of two packages (torch and TensorFlow, mostly) do not stand each other in one process",
@@ -55,34 +68,35 @@ def _conflict(why: str) -> Cause:
 def heap(said: Said, setting: Setting) -> list[Cause]:
     """The C library finds its heap damaged."""
     return [
-        _conflict(
+        conflict(
             f"'{said.detail}' on import means that memory is given back by another copy of a library than gave it"
         ),
-        _crash(said, setting, "an op built by another compiler damages memory as well"),
+        crash(said, setting, "an op built by another compiler damages memory as well"),
     ]
 
 
 def random_device(said: Said, setting: Setting) -> list[Cause]:
     """Another libstdc++'s code is used."""
-    return [_conflict("TensorFlow, loaded first, changes which copy of libstdc++'s code torch gets")]
+    return [conflict("TensorFlow, loaded first, changes which copy of libstdc++'s code torch gets")]
 
 
 def segfault(said: Said, setting: Setting) -> list[Cause]:
     """SIGSEGV."""
     if setting.emulated and not _both(setting):
-        return [emulator(said, setting)[0], _crash(said, setting, "a signal without words")]
+        return [emulator(said, setting)[0], crash(said, setting, "a signal without words")]
     if _both(setting):
         return [
-            _conflict("both packages are in the text, and the process died without words"),
-            _crash(said, setting, "a signal without words"),
+            conflict("both packages are in the text, and the process died without words"),
+            crash(said, setting, "a signal without words"),
         ]
     return [
-        _crash(said, setting, "a signal without words: no loader and no library refused anything"),
-        _conflict("a second package with its own copies of libraries may be in the process"),
+        crash(said, setting, "a signal without words: no loader and no library refused anything"),
+        conflict("a second package with its own copies of libraries may be in the process"),
     ]
 
 
-def _crash(said: Said, setting: Setting, why: str) -> Cause:
+def crash(said: Said, setting: Setting, why: str) -> Cause:
+    """Native code has died."""
     return Cause(
         code="TFG751",
         message="native code has crashed: mostly an op or library built by another compiler or for another release",
@@ -102,7 +116,7 @@ def op_frames(said: Said, setting: Setting) -> list[Cause]:
     if not setting.mentions("segmentation fault", "sigsegv", "gsignal", "abort", "core dumped", "raise"):
         return []
     return [
-        _crash(
+        crash(
             said,
             setting,
             "TensorFlow's shape functions are in the stack: an op's std::function or Status is laid out otherwise"

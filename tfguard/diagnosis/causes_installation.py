@@ -7,7 +7,8 @@ import re
 import sys
 
 from tfguard.diagnosis.cause import Cause, in_packages
-from tfguard.diagnosis.causes_requirements import CHECK, keras
+from tfguard.diagnosis.causes_mixed import inside, mixed
+from tfguard.diagnosis.causes_requirements import CHECK, asks_as_keras, keras
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
@@ -242,8 +243,8 @@ def no_tensorflow(said: Said, setting: Setting) -> list[Cause]:
             ),
         ),
     )
-    mixed = setting.mentions("tensorflow-gpu", "tensorflow_gpu", "tf-nightly", "pip uninstall")
-    return [several, absent] if mixed else [absent, several]
+    told = setting.mentions("tensorflow-gpu", "tensorflow_gpu", "tf-nightly", "pip uninstall")
+    return [several, absent] if told else [absent, several]
 
 
 def no_module_in_tensorflow(said: Said, setting: Setting) -> list[Cause]:
@@ -308,7 +309,7 @@ def no_attribute(said: Said, setting: Setting) -> list[Cause]:
             )
         ]
     if said.object != "tensorflow":
-        return keras(said, setting) if setting.mentions("keras") else cannot_import(said, setting)
+        return keras(said, setting) if setting.mentions("keras") and not inside(said) else cannot_import(said, setting)
     partial = no_module_in_tensorflow(said, setting)[0]
     from dataclasses import replace
 
@@ -324,6 +325,10 @@ def no_attribute(said: Said, setting: Setting) -> list[Cause]:
 
 def cannot_import(said: Said, setting: Setting) -> list[Cause]:
     """A name that this TensorFlow does not have."""
+    if inside(said):
+        return mixed(said, setting)
+    if asks_as_keras(said):
+        return keras(said, setting)
     return [
         Cause(
             code="TFG416",

@@ -36,7 +36,7 @@ def proto_twice(said: Said, setting: Setting) -> list[Cause]:
     return [
         Cause(
             code="TFG704",
-            message=f"{said.object or 'a .proto file'} is registered twice in one protobuf",
+            message=f"{said.object or said.symbol or 'a .proto file'} is registered twice in one protobuf",
             why="two libraries in the process carry the same generated code and share one protobuf",
             decides=(
                 "the libraries that carry it",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tfguard.diagnosis.cause import Cause
+from tfguard.diagnosis.cause import Cause, package_of
+from tfguard.diagnosis.causes_mixed import inside, mixed
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
@@ -99,6 +100,8 @@ def protobuf(said: Said, setting: Setting) -> list[Cause]:
 
 def keras(said: Said, setting: Setting) -> list[Cause]:
     """Keras and TensorFlow of different minor releases."""
+    if inside(said):
+        return mixed(said, setting)
     return [
         Cause(
             code="TFG412",
@@ -118,6 +121,20 @@ def keras(said: Said, setting: Setting) -> list[Cause]:
             ),
         )
     ]
+
+
+# Names that Keras alone takes from inside of TensorFlow; whoever lacks them has a Keras of another release.
+_TAKEN_BY_KERAS = frozenset(
+    "get_config register_clear_session_function register_load_context_function dtensor keras_export tf2".split()
+)
+
+
+def asks_as_keras(said: Said) -> bool:
+    """Whether it is Keras that misses a name of TensorFlow's: by its frame, or by the name."""
+    asker = package_of(said.frame)
+    if asker:
+        return asker.startswith(("keras", "tf_keras"))
+    return said.symbol in _TAKEN_BY_KERAS or ".__internal__" in said.object
 
 
 def hdf5(said: Said, setting: Setting) -> list[Cause]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tfguard.diagnosis.cause import Cause, in_packages, is_plugin, name
+from tfguard.diagnosis.cause import Cause, in_packages, is_plugin, name, package_of
 from tfguard.diagnosis.causes_nvidia import cuda_missing, plugin
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
@@ -174,6 +174,11 @@ def dll_not_found(said: Said, setting: Setting) -> list[Cause]:
     return [_not_found(said, certain=True)]
 
 
+def spoken_of(said: Said, setting: Setting) -> list[Cause]:
+    """A DLL, or Visual C++, in somebody's own words."""
+    return [_not_found(said, certain=False), _initialisation(said)]
+
+
 def conflict(said: Said, setting: Setting) -> list[Cause]:
     """The module imports another pythonXY.dll."""
     return [
@@ -189,7 +194,7 @@ def conflict(said: Said, setting: Setting) -> list[Cause]:
 def so_not_found(said: Said, setting: Setting) -> list[Cause]:
     """TensorFlow on Windows says 'not found' whatever the reason; a .so can never be loaded there."""
     path = said.object
-    absolute = in_packages(path) or re.match(r"[A-Za-z]:\\", path) is not None
+    absolute = in_packages(path) or bool(package_of(path)) or re.match(r"[A-Za-z]:\\", path) is not None
     if "\\" not in path and setting.system != "windows":
         return [
             Cause(

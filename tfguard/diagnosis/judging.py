@@ -9,6 +9,7 @@ from tfguard.diagnosis import (
     causes_content,
     causes_deaths,
     causes_dyld,
+    causes_frames,
     causes_gpu,
     causes_installation,
     causes_mapping,
@@ -20,6 +21,7 @@ from tfguard.diagnosis import (
     causes_symbols,
     causes_versions,
     causes_windows,
+    causes_words,
 )
 from tfguard.diagnosis.cause import Cause
 from tfguard.diagnosis.said import Said
@@ -104,6 +106,7 @@ JUDGES: dict[str, Judge] = {
     "cannot-import-tensorflow": causes_installation.cannot_import,
     "wheel-tag": causes_installation.wheel_tag,
     "no-distribution": causes_installation.no_distribution,
+    "python-error": causes_frames.python_error,
     "requirement": causes_requirements.requirement,
     "cpu-feature": causes_processor.cpu_feature,
     "cpu-feature-jax": causes_processor.cpu_feature,
@@ -126,11 +129,18 @@ JUDGES: dict[str, Judge] = {
     "segfault": causes_deaths.segfault,
     "op-frames": causes_deaths.op_frames,
     "out-of-memory": causes_deaths.out_of_memory,
+    "backtrace": causes_frames.backtrace,
     "killed": causes_deaths.killed,
     "abort": causes_deaths.abort,
     "check-failed": causes_deaths.check_failed,
     "hang": causes_deaths.hang,
     "kernel-died": causes_deaths.kernel_died,
+    "symbol-words": causes_words.string_abi,
+    "dll-words": causes_windows.spoken_of,
+    "musl-words": causes_words.musl,
+    "architecture-words": causes_words.architecture,
+    "signature-words": causes_words.signature,
+    "wheel-words": causes_installation.wheel_tag,
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from tfguard.diagnosis.judging import Judged, ranked
 from tfguard.diagnosis.reading import messages
-from tfguard.diagnosis.said import Said
+from tfguard.diagnosis.said import HARMLESS, WORDS, Said
 from tfguard.diagnosis.setting import Setting, setting_of
 from tfguard.diagnosis.text import clean
 from tfguard.diagnosis.wrappers import wrappers_in
@@ -87,7 +87,8 @@ def _diagnose(text: str, host: Host | None, ignore: Collection[str], *, look: bo
     if not findings and reported is not None:
         return reported
     if not findings:
-        findings = (_harmless(said),) if said else (_unknown(ready.lines),)
+        harmless = bool(said) and all(one.weight == HARMLESS for one in said)
+        findings = (_harmless(said),) if harmless else (_unknown(ready.lines),)
     kept = tuple(one for one in findings if one.code not in left_out)
     return Report(target="the text", host=host or Host(), findings=kept, kind="text")
 
@@ -119,7 +120,10 @@ def finding_of(one: Judged, setting: Setting, others: list[Judged], *, first: bo
         else []
     )
     rows += [row for row in cause.rows if row[1] and row[1] not in said.line[:_SHOWN]]
-    if cause.why:
+    guessed = said.weight == WORDS and said.loader == "somebody"
+    if guessed:
+        rows.append(("because", "the text quotes no message that decides; its words point to this"))
+    elif cause.why:
         rows.append(("because", cause.why))
     if first:
         rows += [("a guess", f"{guess.who} {guess.verdict}") for guess in wrappers_in(setting.whole)]
@@ -134,7 +138,7 @@ def finding_of(one: Judged, setting: Setting, others: list[Judged], *, first: bo
     return Finding(
         code=cause.code,
         slug=rule.slug,
-        severity=cause.severity if first else "warning",
+        severity=cause.severity if first and not guessed else "warning",
         message=cause.message,
         evidence=tuple(rows),
         remedies=cause.remedies[:3]

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from tfguard.diagnosis import shapes_deaths, shapes_dyld, shapes_elf, shapes_python, shapes_tensorflow, shapes_windows
+from tfguard.diagnosis import (
+    shapes_deaths,
+    shapes_dyld,
+    shapes_elf,
+    shapes_python,
+    shapes_tensorflow,
+    shapes_windows,
+    shapes_words,
+)
+from tfguard.diagnosis.frames import left
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.shape import FAR, TRAIL, Shape, read
 from tfguard.diagnosis.text import Text, lowered
@@ -18,6 +27,7 @@ SHAPES: tuple[Shape, ...] = (
     *shapes_elf.SHAPES,
     *shapes_python.SHAPES,
     *shapes_deaths.SHAPES,
+    *shapes_words.SHAPES,
 )
 _MOST = 400
 _TAIL = 400
@@ -40,9 +50,9 @@ def completed(text: Text) -> Text:
     lines = list(text.lines)
     for number, line in enumerate(lines):
         unnamed = _UNNAMED.search(line) if "annot import name" in line else None
-        above = "\n".join(lines[max(0, number - 3) : number])
-        if unnamed is not None and (found := _FROM.search(above)) is not None and unnamed["name"] in found[0]:
-            lines[number] = f"{line} from '{found['module']}'"
+        for above in lines[max(0, number - 3) : number] if unnamed is not None else ():
+            if (found := _FROM.search(above)) is not None and unnamed is not None and unnamed["name"] in found[0]:
+                lines[number] = f"{line} from '{found['module']}'"
     return Text(lines=tuple(lines), low=tuple(lowered(line) for line in lines))
 
 
@@ -169,13 +179,18 @@ def _in_lines(lines: tuple[str, ...], low: tuple[str, ...]) -> tuple[Said, ...]:
             said = _of_preload(said)
             key = tuple(getattr(said, name) for name in ("kind", "object", "library", "symbol", "version", "errno"))
             if key not in found or found[key].number > number:
-                found[key] = said
+                found[key] = _traced(said, lines) if shape.traced else said
             # on a line that is a whole log, what is harmless keeps nobody from reading the rest
             if shape.claims and (shape.weight < 5 or len(line) < _A_LINE):
                 break
         if len(found) >= _MOST or budget < 0:
             break
     return tuple(sorted(found.values(), key=lambda one: one.number))
+
+
+def _traced(said: Said, lines: tuple[str, ...]) -> Said:
+    frame, importing = left(lines, said.number)
+    return replace(said, frame=frame, importing=importing)
 
 
 def _of_preload(said: Said) -> Said:

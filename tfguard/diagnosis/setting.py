@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tfguard.diagnosis.frames import natives
 from tfguard.diagnosis.text import Text
 
 _IMPORT = re.compile(r"(?:^|[;\"'>]|\s)(?:import|from) ([a-z_][\w]{0,40})")
@@ -21,7 +22,9 @@ class Setting:
     """The machine and the moment, as far as the text shows them; False and "" where it does not.
 
     `system` is "windows", "macos", "android" or "linux". `imports` are the packages that the text imports, in order,
-    `frames` the Python files of its tracebacks, `releases` rows of (what, version). `whole` is the text in lower case.
+    `frames` the Python files of its tracebacks, `natives` the libraries of its native stacks, innermost first,
+    `releases` rows of (what, version), `distributions` those of TensorFlow that a list of pip's names. `whole` is the
+    text in lower case.
     """
 
     whole: str
@@ -32,7 +35,9 @@ class Setting:
     op_load: bool = False
     imports: tuple[str, ...] = ()
     frames: tuple[str, ...] = ()
+    natives: tuple[str, ...] = ()
     releases: tuple[tuple[str, str], ...] = ()
+    distributions: tuple[str, ...] = ()
 
     def mentions(self, *words: str) -> bool:
         """Whether one of these (in lower case) is in the text."""
@@ -93,8 +98,22 @@ def setting_of(text: Text) -> Setting:
         op_load=any(word in whole for word in _OP_LOAD),
         imports=tuple(imports),
         frames=tuple(frames),
+        natives=natives(text.lines),
         releases=tuple(releases),
+        distributions=_distributions(text.low),
     )
+
+
+# Distributions whose wheels hold the folder tensorflow/ itself, as `pip freeze` and `pip list` write them.
+_LISTED = re.compile(
+    r"(?P<name>tensorflow|tensorflow[-_](?:gpu|cpu|rocm|directml)|tf[-_]nightly(?:[-_](?:gpu|cpu))?"
+    r"|intel[-_]tensorflow)(?:==| )\d[\w.+-]{0,40}$"
+)
+
+
+def _distributions(low: tuple[str, ...]) -> tuple[str, ...]:
+    found = (_LISTED.match(line) for line in low if line.startswith(("tensorflow", "tf", "intel")))
+    return tuple(dict.fromkeys(one["name"].replace("_", "-") for one in found if one is not None))
 
 
 def _system(whole: str) -> str:

@@ -28,7 +28,8 @@ class Shape:
     Named groups of the pattern become the facts of the same names. Where no group is called `object`, that is what
     stands before the message in its line, as loaders write it. `reach` is how many lines below belong to it. A shape
     that `claims` keeps those behind it in the table from reading the same line, one that is `foreign` reads only lines
-    that are not all ASCII. `lead` is how far before its mark a message may begin.
+    that are not all ASCII. `lead` is how far before its mark a message may begin. Of one that is `traced`, the frame
+    above it is read too.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Shape:
     before: bool = False
     foreign: bool = False
     lead: int = 250
+    traced: bool = False
 
 
 class _Fields(TypedDict, total=False):
@@ -55,6 +57,7 @@ class _Fields(TypedDict, total=False):
     before: bool
     foreign: bool
     lead: int
+    traced: bool
 
 
 def shape(kind: str, marks: str | Iterable[str], pattern: str, **fields: Unpack[_Fields]) -> Shape:

@@ -97,6 +97,14 @@ SHAPES: tuple[Shape, ...] = (
         r"std::bad_alloc|\bMemoryError\b|(?<!CUDA_ERROR_)(?<!CUDA )\bout of memory\b|\bOOMKilled\b|cannot allocate"
         r" memory(?! in static)|exit(?:ed)?(?: with)?(?: code| status)?:? 137\b|paging file is too small",
     ),
+    _death(
+        "backtrace",
+        ("#0 ", "#1 ", ")[0x", ") [0x", " dylib 0x", "crashed thread"),
+        r"^#[01] (?:0x[0-9a-f]{4,16} in )?(?P<symbol>\S[^\n]{0,200})|^/[^\s()\[\]]{1,500}\([^)]{0,1500}\) ?\[0x"
+        r"|Crashed Thread:",
+        weight=3,
+        loader="debugger",
+    ),
     _death("killed", "killed", r"^(?:.{0,200}\s)?Killed(?:: 9)?(?:\s+.{0,200})?$", weight=3),
     _death(
         "abort",

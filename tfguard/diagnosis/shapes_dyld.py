@@ -103,9 +103,17 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _dyld(
         "dyld-reason",
-        ("disallowed by system policy", "team ids", "no cdhash", "unsigned library"),
+        (
+            "disallowed by system policy",
+            "team ids",
+            "no cdhash",
+            "no team id",
+            "unsigned library",
+            "valid for use in process",
+            "cs_invalid_page",
+        ),
         r"(?P<errno>library load disallowed by system policy|different Team IDs|mapped file has no (?:cdhash|Team"
-        r" ID)|Trying to load an unsigned library)",
+        r" ID)|Trying to load an unsigned library|not valid for use in process|CODE SIGNING: cs_invalid_page)",
     ),
     _dyld(
         "dyld-reason",

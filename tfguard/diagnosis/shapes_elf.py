@@ -89,7 +89,12 @@ GLIBC: tuple[Shape, ...] = (
     _glibc("damaged", "no loadable segments", r"object file has no loadable segments"),
     _glibc("executable", "cannot dynamically load", r"cannot dynamically load (?:position-independent )?executable"),
     _glibc("no-dynamic", "no dynamic section", r"object file has no dynamic section"),
-    _glibc("cannot-map", "map segment", r"(?:failed|unable) to map segment from shared object(?: file)?" + _ERRNO),
+    _glibc(
+        "cannot-map",
+        "map segment",
+        r"(?:(?:failed|unable) to|could ?n[o']t|can ?n[o']t) map segment from (?:an? |the )?shared object(?: file)?"
+        + _ERRNO,
+    ),
     shape("cannot-map", translated.CANNOT_MAP, translated.any_of(translated.CANNOT_MAP), before=True),
     _glibc("cannot-map", "change memory protections", r"cannot change memory protections" + _ERRNO),
     _glibc("cannot-map", "map zero-fill pages", r"cannot map zero-fill pages" + _ERRNO),
@@ -242,6 +247,12 @@ OTHERS: tuple[Shape, ...] = (
         "symbol",
         "cannot locate symbol",
         r"cannot locate symbol ['\"](?P<symbol>[^'\"\s]{1,800})['\"] referenced by ['\"]?(?P<object>[^'\"\s]{1,500})",
+        loader="bionic",
+    ),
+    shape(
+        "cannot-map",
+        "map segment",
+        r"failed to map segment\s{1,3}from ['\"](?P<object>[^'\"\n]{1,500})['\"]",
         loader="bionic",
     ),
     shape(

@@ -19,7 +19,7 @@ def _python(
     reach: int = 0,
     lead: int = 250,
 ) -> Shape:
-    return shape(kind, marks, pattern, loader=loader, weight=weight, claims=claims, reach=reach, lead=lead)
+    return shape(kind, marks, pattern, loader=loader, weight=weight, claims=claims, reach=reach, lead=lead, traced=True)
 
 
 NUMPY: tuple[Shape, ...] = (
@@ -34,8 +34,9 @@ NUMPY: tuple[Shape, ...] = (
     ),
     _python(
         "numpy-abi",
-        ("compiled against a", "compiled with api", "api version 0x", "abi version 0x"),
-        r"compiled (?:against|with) (?:A[PB]I)(?: version)? (?P<need>0x[0-9a-f]+)\D{1,60}(?P<have>0x[0-9a-f]+)",
+        ("compiled against a", "compiled with api", "compiled with abi", "api version 0x", "abi version 0x"),
+        r"compiled (?:against|with) (?:NumPy )?(?:C-)?A[PB]I(?: version)? (?P<need>(?:0x)?[0-9a-f]{1,8})\b.{1,80}?"
+        r"(?P<have>0x[0-9a-f]{1,8}|(?<=numpy is )[0-9a-f]{1,2}\b)",
         weight=0,
         loader="numpy",
     ),
@@ -96,6 +97,13 @@ NUMPY: tuple[Shape, ...] = (
     ),
     _python(
         "no-module-numpy",
+        "import numpy from its source",
+        r"Error importing numpy: you should not try to import numpy from its source directory",
+        weight=3,
+        loader="numpy",
+    ),
+    _python(
+        "no-module-numpy",
         "multiarray numpy extension",
         r"Importing the multiarray numpy extension module failed",
         weight=3,
@@ -114,7 +122,7 @@ PROTOBUF: tuple[Shape, ...] = (
     _python(
         "protobuf",
         "be created directly",
-        r"Descriptors (?:cannot|can not|can't) (?:not )?be created directly",
+        r"Descriptors (?:cannot|can not|can't|should not|must not) (?:not )?be created directly",
         weight=0,
         loader="protobuf",
     ),
@@ -184,7 +192,8 @@ KERAS: tuple[Shape, ...] = (
     _python(
         "keras",
         "cannot import name",
-        r"cannot import name ['\"]?(?P<symbol>\w{0,40}keras\w{0,40})['\"]?(?! from partially)",
+        r"cannot import name ['\"]?(?P<symbol>\w{0,40}keras\w{0,40})['\"]?(?! from partially)"
+        r"(?: from ['\"](?P<object>[\w.]{1,100})['\"])?",
         weight=1,
         loader="keras",
     ),
@@ -349,15 +358,17 @@ PIP: tuple[Shape, ...] = (
     ),
     _python(
         "no-distribution",
-        "no matching distribution",
-        r"No matching distribution found for (?P<object>(?:tensorflow|tf)[\w.=<>~!-]{0,60})",
+        ("no matching distribution", "no distributions at all"),
+        r"(?:No matching distribution|No distributions at all) found for"
+        r" (?P<object>(?:tensorflow|tf)[\w.=<>~!-]{0,60})",
         weight=1,
         loader="pip",
     ),
     _python(
         "no-distribution",
-        "satisfies the requirement",
-        r"Could not find a version that satisfies the requirement (?P<object>(?:tensorflow|tf)[\w.=<>~!-]{0,60})",
+        ("satisfies the requirement", "satisfy the requirement"),
+        r"Could not find (?:a version|any downloads) that satisf(?:ies|y) the requirement"
+        r" (?P<object>(?:tensorflow|tf)[\w.=<>~!-]{0,60})",
         weight=1,
         loader="pip",
     ),
@@ -372,4 +383,15 @@ PIP: tuple[Shape, ...] = (
         lead=500,
     ),
 )
-SHAPES = (*NUMPY, *PROTOBUF, *HDF5, *MODULES[:4], *KERAS, *MODULES[4:], *PIP)
+# Any exception that ends an import: then the package whose file it came out of tells.
+ERRORS: tuple[Shape, ...] = (
+    _python(
+        "python-error",
+        ("error: ", "error("),
+        r"(?:^|[\s.'\"])(?P<errno>(?:Type|Attribute|Import|ModuleNotFound|Key|Name|System|Value|Runtime|Syntax)Error)"
+        r"(?:: ?|\(['\"]?)(?P<detail>[^\n]{1,300})",
+        weight=3,
+        claims=False,
+    ),
+)
+SHAPES = (*NUMPY, *PROTOBUF, *HDF5, *MODULES[:4], *KERAS, *MODULES[4:], *PIP, *ERRORS)

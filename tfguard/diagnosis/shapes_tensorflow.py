@@ -122,7 +122,11 @@ REGISTERED: tuple[Shape, ...] = (
         "already registered",
         r"(?P<symbol>File system for \w{1,40}|\w{1,60} (?:kernel|op|device|factory)) already registered",
     ),
-    _tf("op-twice", "alreadyexistserror", r"AlreadyExistsError: ?(?P<symbol>[^\n]{0,120})"),
+    _tf(
+        "op-twice",
+        "alreadyexistserror",
+        r"AlreadyExistsError:(?! ?Another metric) ?(?P<symbol>[^\n]{0,120})",
+    ),
     _tf("op-twice", "registering two gradient", r"Registering two gradient with name '(?P<symbol>\w{1,100})'"),
     _tf(
         "op-twice",
@@ -148,7 +152,19 @@ REGISTERED: tuple[Shape, ...] = (
         r" ['\"]?(?P<object>[\w./-]{1,200}\.proto)",
         loader="protobuf",
     ),
-    _tf("proto-twice", "generateddatabase()->add", r"GeneratedDatabase\(\)->Add", loader="protobuf", weight=1),
+    _tf(
+        "proto-twice",
+        "conflicts with the existing symbol",
+        r"Symbol name ['\"]?(?P<symbol>[\w.]{1,200})['\"]? conflicts with the existing symbol",
+        loader="protobuf",
+    ),
+    _tf(
+        "proto-twice",
+        ("generateddatabase()->add", "generated_database_->add"),
+        r"(?:GeneratedDatabase\(\)|generated_database_)->Add",
+        loader="protobuf",
+        weight=1,
+    ),
     _tf(
         "openmp-twice",
         ("error #15", "already initialized"),

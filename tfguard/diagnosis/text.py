@@ -17,6 +17,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060\
 _QUOTES = str.maketrans(
     "\u2018\u2019\u201a\u201b\u00b4\u0060\u2032\uff07\u201c\u201d\u201e\u00a0\uff1a", "''''''''\"\"\" :"
 )
+# The right edge of a pane of tmux or screen, with the dots that stand for the room beside a smaller window.
+_EDGE = re.compile(r"\s*[\u2502|]\s*[\u00b7.]{10,}$")
 _WINDOWS_PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\{1,2}[^\s:]")
 
 # What stands before a line of a traceback or of the loader, in logs of many kinds; each is taken off, several times.
@@ -63,7 +65,11 @@ def clean(text: str) -> Text:
     for raw in text.splitlines():
         lines = known.get(raw)
         if lines is None:
-            lines = [one for line in _unescaped(raw) for one in _pieces(_without_prefix(" ".join(line.split())))]
+            lines = [
+                one
+                for line in _unescaped(raw)
+                for one in _pieces(_without_prefix(_EDGE.sub("", " ".join(line.split()))))
+            ]
             known[raw] = lines
         found += lines
     return Text(lines=tuple(found), low=tuple(lowered(line) for line in found))
