@@ -89,6 +89,14 @@ def test_cases_found_later() -> None:
     assert found.right_class >= 0.95, found
 
 
+def test_cases_met_in_rounds() -> None:
+    """Gathered in rounds, each told once before anything was changed for it: `first_contact` says how that went."""
+    found = figures(failures("rounds.json"))
+
+    assert found.family >= 0.97, found
+    assert found.right_class >= 0.95, found
+
+
 @pytest.fixture(scope="module")
 def told() -> dict[str, list[str]]:
     return {case.id: [one.code for one in diagnose(case.text, look=False).findings] for case in failures()}

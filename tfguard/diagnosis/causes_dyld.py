@@ -12,9 +12,11 @@ from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
 
-_ARCH = re.compile(r"architecture|cpu-subtype|arm64e processes")
+_ARCH = re.compile(r"architecture|(?i:cpu type)|cpu-subtype|arm64e processes")
 _NOT_MACHO = re.compile(r"not a mach-o file|not valid mach-o|unknown file type")
-_SIGNATURE = re.compile(r"(?i)code[ -]?sign|for use in process|system policy|Team ID|cdhash|unsigned library")
+_SIGNATURE = re.compile(
+    r"(?i)code[ -]?sign|for use in process|system policy|developer|damaged and|Team ID|cdhash|unsigned library"
+)
 _OBJECT = re.compile(r"file too short|wrong filetype|unloadable mach-o file type 1\b")
 _MALFORMED = re.compile(
     r"malformed|extends? beyond|truncated|fat header|load command|LC_UUID|LC_ID_DYLIB|duplicate L|duplicate linked"

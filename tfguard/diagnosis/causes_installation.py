@@ -370,12 +370,48 @@ def wheel_tag(said: Said, setting: Setting) -> list[Cause]:
     ]
 
 
+def broken_off(said: Said, setting: Setting) -> list[Cause]:
+    """pip says why it could not write a file."""
+    if "long path" in said.errno.lower():
+        return [
+            Cause(
+                code="TFG857",
+                message="a path of the package is longer than Windows takes, and the install has broken off",
+                why="259 characters are the limit where long paths are not enabled; pip says so itself",
+                remedies=(
+                    Remedy("Enable long paths in Windows (the policy LongPathsEnabled), and start it again."),
+                    Remedy("Use an environment with a shorter path.", "python -m venv C:\\tf"),
+                ),
+            )
+        ]
+    if not setting.mentions("pip", "install", "wheel", "site-packages"):
+        return []
+    return [
+        Cause(
+            code="TFG404",
+            message="the disk was full, and the install has broken off: files of the package are missing or cut off",
+            why="the system says that there was no room to write",
+            decides=("the room", "df -h . /tmp; python -m pip cache info"),
+            remedies=(
+                Remedy(
+                    "Make room, and install again without the cache.",
+                    "python -m pip install --force-reinstall --no-cache-dir tensorflow",
+                ),
+                Remedy(
+                    "Where /tmp is small, have pip unpack elsewhere.",
+                    "TMPDIR=$HOME/tmp python -m pip install tensorflow",
+                ),
+            ),
+        )
+    ]
+
+
 def no_distribution(said: Said, setting: Setting) -> list[Cause]:
     """No file on the index fits this Python."""
     return [
         Cause(
             code="TFG417",
-            message=f"there is no wheel of {said.object} for this Python and platform",
+            message=f"there is no wheel of {said.object or 'that release'} for this Python and platform",
             why="pip offers what the index has for this version, word size and processor, and that is nothing",
             decides=(
                 "this Python",

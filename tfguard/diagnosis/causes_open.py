@@ -16,7 +16,7 @@ from tfguard.rules.packages import install_command
 _INTEL = re.compile(r"lib(imf|svml|irng|intlc|sycl|irc|ze_loader|mkl_sycl\w*|ccl|mpi|dnnl|OpenCL)\.so")
 
 
-_MKL = re.compile(r"lib(mkl\w*|iomp5|mklml\w*|omp)\.(so|dylib)")
+_MKL = re.compile(r"(?:lib)?(mkl\w*|iomp5|mklml\w*|omp)\.(so|dylib|dll)")
 
 
 _ROCM = re.compile(r"lib(rccl|amdhip64|hip\w*|roc\w*|hsa-runtime64|MIOpen|amd_comgr|hsakmt)\.so", re.IGNORECASE)
@@ -219,6 +219,8 @@ def missing_words(said: Said, setting: Setting) -> list[Cause]:
     """Somebody's own words for a library that is not there."""
     if "/" in said.object:
         return not_there_or_foreign(said, setting)
+    if said.object.endswith(".dll") and _MKL.match(said.object) is None:
+        return [cuda_missing(said.object)] if TOOLKIT.match(said.object) else [_needed(said.object, setting)]
     return missing_library(said.object, setting)
 
 

@@ -15,7 +15,7 @@ def op_twice(said: Said, setting: Setting) -> list[Cause]:
     return [
         Cause(
             code="TFG703",
-            message=f"{said.symbol or 'an op'} is registered twice in one process",
+            message=f"{said.symbol or said.object or 'an op'} is registered twice in one process",
             why="two libraries bring it: the same file by two paths, a second copy of TensorFlow's core, or an"
             " add-on for a TensorFlow that did not have it yet",
             decides=(

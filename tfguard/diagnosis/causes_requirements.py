@@ -129,12 +129,19 @@ _TAKEN_BY_KERAS = frozenset(
 )
 
 
+# Parts of TensorFlow without a promise that Keras 2 uses all the same, and hardly anybody else does.
+_WHERE_KERAS_TAKES = re.compile(
+    r"\.__internal__|^tensorflow\.python\.(?:distribute|trackable|checkpoint|eager\.context|training\.tracking"
+    r"|saved_model|util\.tf_export|keras)\b|^tensorflow\.compat\.v2"
+)
+
+
 def asks_as_keras(said: Said) -> bool:
     """Whether it is Keras that misses a name of TensorFlow's: by its frame, or by the name."""
     asker = package_of(said.frame)
     if asker:
         return asker.startswith(("keras", "tf_keras"))
-    return said.symbol in _TAKEN_BY_KERAS or ".__internal__" in said.object
+    return said.symbol in _TAKEN_BY_KERAS or bool(_WHERE_KERAS_TAKES.search(said.object))
 
 
 def hdf5(said: Said, setting: Setting) -> list[Cause]:

@@ -62,7 +62,7 @@ def _with_rows(cause: Cause, rows: tuple[tuple[str, str], ...]) -> Cause:
 
 
 def _of_python(symbol: str, path: str, said: Said, setting: Setting) -> list[Cause]:
-    if not re.match(r"_?Py[A-Z_]|pyunicode|_?pyc?method|_py_", symbol):
+    if not re.match(r"_cffi_pypyinit|_?Py[A-Z_]|pyunicode|_?pyc?method|_py_", symbol):
         return []
     hint = "; UCS2 and UCS4 are two builds of one Python 2" if "UCS" in symbol else ""
     return [
@@ -185,12 +185,13 @@ def _of_types(symbol: str, path: str, said: Said, setting: Setting) -> list[Caus
     if not _FRAMEWORK_TYPES.match(symbol):
         return []
     return [
-        _not_linked(said, "the type information of OpKernel is the first thing that every op needs of the framework"),
+        not_linked(said, "the type information of OpKernel is the first thing that every op needs of the framework"),
         _other_release(said, setting, symbol),
     ]
 
 
-def _not_linked(said: Said, why: str) -> Cause:
+def not_linked(said: Said, why: str) -> Cause:
+    """The framework is not among the libraries of the op."""
     return Cause(
         code="TFG503",
         message=f"{name(said, 'the op')} is not linked against libtensorflow_framework",
@@ -334,7 +335,7 @@ def _of_tensorflow(symbol: str, path: str, said: Said, setting: Setting) -> list
         return []
     return [
         _other_release(said, setting, symbol),
-        _not_linked(said, "it may not name the framework among its needed libraries"),
+        not_linked(said, "it may not name the framework among its needed libraries"),
     ]
 
 

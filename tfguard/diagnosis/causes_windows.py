@@ -6,6 +6,7 @@ import re
 
 from tfguard.diagnosis.cause import Cause, in_packages, is_plugin, name, package_of
 from tfguard.diagnosis.causes_nvidia import cuda_missing, plugin
+from tfguard.diagnosis.causes_requirements import hdf5
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.diagnosis.translated import INITIALISATION, MODULE_NOT_FOUND, PROCEDURE_NOT_FOUND, has_any
@@ -24,12 +25,12 @@ def load_failed(said: Said, setting: Setting) -> list[Cause]:
 
 
 def _by_text(said: Said, text: str, code: str, setting: Setting) -> list[Cause]:
-    if "%1" in text or "win32" in text or code in ("193", "216"):
+    if "%1" in text or "win32" in text or ".dll on a" in text or code in ("193", "216"):
         return [_wrong_architecture(said)]
     if code == "1114" or has_any(text, INITIALISATION):
         return [_initialisation(said), _too_old_processor(said)]
     if code == "127" or has_any(text, PROCEDURE_NOT_FOUND):
-        return [_procedure(said)]
+        return [*(hdf5(said, setting) if _of_h5py(said) else ()), _procedure(said)]
     if "paging file" in text or code in ("1455", "8", "14"):
         return [_memory(said)]
     if code in ("5",) or "access is denied" in text or "zugriff verweigert" in text or "acceso denegado" in text:
@@ -62,6 +63,12 @@ def error(said: Said, setting: Setting) -> list[Cause]:
     if said.errno == "5" and ("pip" in setting.whole and "install" in setting.whole):
         return [_denied(said)]
     return _by_text(said, said.detail.lower(), said.errno, setting)
+
+
+def _of_h5py(said: Said) -> bool:
+    """Whether it is a module of h5py: its parts and the HDF5 they get come as DLLs of two packages in conda."""
+    frame = said.frame.replace("\\", "/")
+    return package_of(frame) == "h5py" or frame.startswith("h5py/") or said.object.startswith("h5py")
 
 
 def _not_found(said: Said, *, certain: bool) -> Cause:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tfguard.diagnosis import (
+    causes_build,
     causes_content,
     causes_deaths,
     causes_dyld,
@@ -64,6 +65,9 @@ JUDGES: dict[str, Judge] = {
     "text-relocation": causes_mapping.text_relocation,
     "version": causes_versions.version,
     "symbol": causes_symbols.undefined,
+    "link-undefined": causes_build.link_undefined,
+    "link-library": causes_build.link_library,
+    "host-no-native": causes_build.host_no_native,
     "relocation": causes_mapping.relocation,
     "static-tls": causes_mapping.static_tls,
     "tokens": causes_mapping.other,
@@ -86,6 +90,7 @@ JUDGES: dict[str, Judge] = {
     "dll-not-found": causes_windows.dll_not_found,
     "dll-missing-dialog": causes_windows.dll_not_found,
     "dll-error": causes_windows.error,
+    "dll-status": causes_build.status,
     "dll-bad": causes_windows.load_failed,
     "dll-conflict": causes_windows.conflict,
     "so-not-found": causes_windows.so_not_found,
@@ -106,6 +111,7 @@ JUDGES: dict[str, Judge] = {
     "cannot-import-tensorflow": causes_installation.cannot_import,
     "wheel-tag": causes_installation.wheel_tag,
     "no-distribution": causes_installation.no_distribution,
+    "broken-off": causes_installation.broken_off,
     "python-error": causes_frames.python_error,
     "requirement": causes_requirements.requirement,
     "cpu-feature": causes_processor.cpu_feature,
@@ -188,6 +194,10 @@ def _weight(said: Said, messages: tuple[Said, ...]) -> float:
             for one in messages
         ):
             return 0.5
+    if said.kind == "cannot-open" and any(
+        one.number == said.number and one.kind in ("wrong-machine", "wrong-class") for one in messages
+    ):
+        return 0.5  # Java adds to the loader's words what it has seen in the file itself
     if said.kind == "dyld-reason" and any(
         one.kind in ("dyld-tried", "dyld-library", "dyld-symbol") for one in messages
     ):

@@ -6,9 +6,14 @@ import re
 from dataclasses import replace
 
 from tfguard.diagnosis import (
+    shapes_bionic,
+    shapes_build,
     shapes_deaths,
+    shapes_driver,
     shapes_dyld,
     shapes_elf,
+    shapes_hosts,
+    shapes_pip,
     shapes_python,
     shapes_tensorflow,
     shapes_windows,
@@ -24,7 +29,12 @@ SHAPES: tuple[Shape, ...] = (
     *shapes_tensorflow.SHAPES,
     *shapes_windows.SHAPES,
     *shapes_dyld.SHAPES,
+    *shapes_build.SHAPES,
     *shapes_elf.SHAPES,
+    *shapes_bionic.SHAPES,
+    *shapes_hosts.SHAPES,
+    *shapes_driver.SHAPES,
+    *shapes_pip.SHAPES,
     *shapes_python.SHAPES,
     *shapes_deaths.SHAPES,
     *shapes_words.SHAPES,

@@ -110,6 +110,7 @@ SHAPES: tuple[Shape, ...] = (
         "abort",
         (
             "aborted",
+            "zsh: abort",
             "sigabrt",
             "exit code 134",
             "signal 6",
@@ -117,7 +118,8 @@ SHAPES: tuple[Shape, ...] = (
             "terminate called",
             "fatal python error: abort",
         ),
-        r"\bAborted\b|\bSIGABRT\b|exit(?:ed)?(?: with)?(?: code| status)?:? 134\b|\bsignal:? 6\b|Abort trap"
+        r"\bAborted\b|\bzsh: abort\b|\bSIGABRT\b|exit(?:ed)?(?: with)?(?: code| status)?:? 134\b|\bsignal:? 6\b"
+        r"|Abort trap"
         r"|terminate called (?:after throwing an instance of '(?P<detail>[^'\n]{1,100}))?",
         weight=3,
     ),

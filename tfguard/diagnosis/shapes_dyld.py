@@ -164,6 +164,26 @@ SHAPES: tuple[Shape, ...] = (
         ("link against bundle", "link against a main executable", "load a main executable"),
         r"(?P<errno>cannot link against (?:a )?(?:bundle|main executable)|can't load a main executable)",
     ),
+    _dyld("dyld-reason", "bad cpu type", r"(?P<errno>[Bb]ad CPU type in executable)"),
+    _dyld(
+        "dyld-reason",
+        ("developer cannot be verified", "unidentified developer", "damaged and can't be opened"),
+        r"(?P<errno>developer cannot be verified|unidentified developer|is damaged and can't be opened)",
+    ),
+    _dyld(
+        "dyld-library",
+        "library missing",
+        r"DYLD, (?:Code 1|\[0x1\]) Library missing",
+        versions="crash reports",
+        weight=1,
+    ),
+    _dyld(
+        "dyld-symbol",
+        ("symbol missing", "missing symbol called"),
+        r"DYLD, (?:Code 4|\[0x4\]) Symbol missing|missing symbol called",
+        versions="crash reports",
+        weight=1,
+    ),
     _dyld("dyld-reason", "lc_rpath's found", r"(?P<errno>no LC_RPATH's found)", weight=1),
     _dyld(
         "dyld-not-found",

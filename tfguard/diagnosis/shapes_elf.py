@@ -1,4 +1,4 @@
-"""Messages about ELF files: glibc's and musl's loaders, bionic's, the linker's, and the emulators' and kernel's."""
+"""Messages about ELF files: glibc's and musl's loaders, and the emulators' and kernel's."""
 
 from __future__ import annotations
 
@@ -163,8 +163,14 @@ GLIBC: tuple[Shape, ...] = (
         foreign=True,
         lead=700,
     ),
+    shape("symbol", "_cffi_pypyinit", r"function (?P<symbol>_cffi_pypyinit_\w{0,80})", loader="pypy"),
     _glibc("relocation", "unexpected", r"unexpected (?:PLT )?reloc type (?P<detail>0x[0-9a-f]+)"),
-    _glibc("static-tls", "static tls", r"can ?not allocate memory in static TLS block"),
+    _glibc(
+        "static-tls",
+        ("static tls", "thread-local data: abort"),
+        r"can ?not allocate memory in static TLS block|cannot load any more object with static TLS"
+        r"|cannot allocate memory for thread-local data: ABORT",
+    ),
     shape(
         "static-tls", "tls", rf"{_SO}\s?:\s?(?=[^:]{{3,80}}$)(?=[^:]*\bTLS\b)(?=.*[^\x00-\x7f])", versions="translated"
     ),
@@ -229,57 +235,10 @@ MUSL: tuple[Shape, ...] = (
 
 OTHERS: tuple[Shape, ...] = (
     shape(
-        "alignment",
-        "program alignment",
-        r"(?:['\"](?P<object>[^\"'\n]{1,500})['\"]\n?.{0,200}?)?program alignment \((?P<have>\d+)\) cannot be"
-        r" smaller than system page"
-        r" size \((?P<need>\d+)\)",
-        loader="bionic",
-    ),
-    shape(
-        "cannot-open",
-        "dlopen failed: library",
-        r"dlopen failed: library ['\"](?P<object>[^'\"\n]{1,300})['\"](?: needed by"
-        r" ['\"]?(?P<requirer>[^'\"\s]{1,300})['\"]?.{0,60})? not found",
-        loader="bionic",
-    ),
-    shape(
-        "symbol",
-        "cannot locate symbol",
-        r"cannot locate symbol ['\"](?P<symbol>[^'\"\s]{1,800})['\"] referenced by ['\"]?(?P<object>[^'\"\s]{1,500})",
-        loader="bionic",
-    ),
-    shape(
-        "cannot-map",
-        "map segment",
-        r"failed to map segment\s{1,3}from ['\"](?P<object>[^'\"\n]{1,500})['\"]",
-        loader="bionic",
-    ),
-    shape(
-        "wrong-machine",
-        "unexpected e_machine",
-        r"has unexpected e_machine: (?P<have>.{1,40})",
-        loader="bionic",
-        before=True,
-    ),
-    shape(
-        "wrong-class",
-        "-bit instead of",
-        r"is (?P<elf_class>32|64)-bit instead of (?:32|64)-bit",
-        loader="bionic",
-        before=True,
-    ),
-    shape(
-        "bad-header",
-        "bad elf magic",
-        r"has bad ELF magic(?:: (?P<have>\w{8}))?",
-        loader="bionic",
-        before=True,
-    ),
-    shape(
         "no-loader-for-machine",
         ("could not open '/lib", "could not open /lib"),
-        r"(?P<detail>qemu[\w-]*): Could not open ['\"]?(?P<object>/lib[\w/.+-]{1,100}ld-[\w.+-]{1,60})",
+        r"(?P<detail>qemu[\w-]*|[\w-]{2,20}-binfmt-P): Could not open"
+        r" ['\"]?(?P<object>/lib[\w/.+-]{1,100}ld-[\w.+-]{1,60})",
         loader="qemu",
     ),
     shape(

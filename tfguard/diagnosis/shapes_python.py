@@ -1,4 +1,4 @@
-"""Messages of Python and its packages about an installation: modules, NumPy, protobuf, Keras, pip."""
+"""Messages of Python and its packages about an installation: modules, NumPy, protobuf, Keras, HDF5."""
 
 from __future__ import annotations
 
@@ -66,6 +66,13 @@ NUMPY: tuple[Shape, ...] = (
         ("multiarray failed to import", "umath failed to import"),
         r"numpy\.(?:_?core|_core)\.\w+ failed to import",
         loader="numpy",
+    ),
+    _python(
+        "numpy-abi",
+        "convert function return value to a python type",
+        r"Unable to convert function return value to a Python type! The signature was",
+        weight=0,
+        loader="pybind11",
     ),
     _python("numpy-abi", "pybfloat16_type.tp_base", r"Check failed: PyBfloat16_Type\.tp_base", loader="numpy"),
     _python(
@@ -345,44 +352,6 @@ MODULES: tuple[Shape, ...] = (
     ),
 )
 
-PIP: tuple[Shape, ...] = (
-    _python(
-        "wheel-tag",
-        "not a supported wheel",
-        r"(?P<object>[\w.+-]{1,200}\.whl) is not a supported wheel on this platform",
-        weight=0,
-        loader="pip",
-    ),
-    _python(
-        "wheel-tag", ("not a supported wheel", "supported wheel"), r"is not a supported wheel", weight=0, loader="pip"
-    ),
-    _python(
-        "no-distribution",
-        ("no matching distribution", "no distributions at all"),
-        r"(?:No matching distribution|No distributions at all) found for"
-        r" (?P<object>(?:tensorflow|tf)[\w.=<>~!-]{0,60})",
-        weight=1,
-        loader="pip",
-    ),
-    _python(
-        "no-distribution",
-        ("satisfies the requirement", "satisfy the requirement"),
-        r"Could not find (?:a version|any downloads) that satisf(?:ies|y) the requirement"
-        r" (?P<object>(?:tensorflow|tf)[\w.=<>~!-]{0,60})",
-        weight=1,
-        loader="pip",
-    ),
-    _python(
-        "requirement",
-        "which is incompatible",
-        r"(?P<object>[A-Za-z][\w.-]{0,80}) (?P<version>[\w.+-]{1,60}) (?:requires|has requirement)"
-        r" (?P<need>[A-Za-z][\w.-]{0,60}[^,\n]{0,80}(?:,[<>=!~]{1,3}[\w.*]{1,20}){0,5}),"
-        r" but you(?: have|'ll have) (?P<have>[A-Za-z][\w.-]{0,60} [\w.+-]{1,40}) which is incompatible",
-        weight=1,
-        loader="pip",
-        lead=500,
-    ),
-)
 # Any exception that ends an import: then the package whose file it came out of tells.
 ERRORS: tuple[Shape, ...] = (
     _python(
@@ -394,4 +363,4 @@ ERRORS: tuple[Shape, ...] = (
         claims=False,
     ),
 )
-SHAPES = (*NUMPY, *PROTOBUF, *HDF5, *MODULES[:4], *KERAS, *MODULES[4:], *PIP, *ERRORS)
+SHAPES = (*NUMPY, *PROTOBUF, *HDF5, *MODULES[:4], *KERAS, *MODULES[4:], *ERRORS)

@@ -125,13 +125,21 @@ REGISTERED: tuple[Shape, ...] = (
     _tf(
         "op-twice",
         "alreadyexistserror",
-        r"AlreadyExistsError:(?! ?Another metric) ?(?P<symbol>[^\n]{0,120})",
+        r"\bAlreadyExistsError\b(?!: ?Another metric)(?:: ?(?P<symbol>[^\n]{0,120}))?",
     ),
     _tf("op-twice", "registering two gradient", r"Registering two gradient with name '(?P<symbol>\w{1,100})'"),
     _tf(
         "op-twice",
-        ("multiple opkernel registrations", "registered multiple times"),
-        r"Multiple OpKernel registrations match NodeDef[^\n]{0,120}|registered multiple times",
+        ("multiple opkernel registrations", "registered multiple times", "duplicate registration", "valid watcher"),
+        r"Multiple OpKernel registrations match NodeDef[^\n]{0,120}|registered multiple times|[Dd]uplicate registration"
+        r"|Cannot over-write a valid watcher",
+    ),
+    _tf(
+        "op-twice",
+        ("register an operator", "single torch_library"),
+        r"Tried to register an operator \((?P<symbol>[\w:]{1,100})[^\n]{0,600}multiple times"
+        r"|Only a single TORCH_LIBRARY can be used to register the namespace (?P<object>\w{1,80})",
+        loader="torch",
     ),
     _tf(
         "proto-twice",
@@ -198,7 +206,6 @@ REGISTERED: tuple[Shape, ...] = (
         "emulator",
         "uncaught target signal",
         r"(?P<object>qemu[\w-]*): uncaught target signal (?P<errno>\d+)(?: \((?P<detail>[^)]{1,40})\))?",
-        weight=2,
         loader="qemu",
     ),
 )

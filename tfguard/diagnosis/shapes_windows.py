@@ -8,7 +8,7 @@ _DLL = r"[\w.+-]{1,100}\.(?:dll|pyd)"
 
 
 def _windows(kind: str, marks: str | tuple[str, ...], pattern: str, *, lead: int = 250) -> Shape:
-    return shape(kind, marks, pattern, loader="windows", claims=True, lead=lead)
+    return shape(kind, marks, pattern, loader="windows", claims=True, lead=lead, traced=True)
 
 
 SHAPES: tuple[Shape, ...] = (
@@ -33,6 +33,21 @@ SHAPES: tuple[Shape, ...] = (
     _windows("dll-error", "python is not recogn", r"(?P<errno>9009)"),
     _windows("dll-bad", "%1", r"(?P<detail>(?<!\w)%1 .{0,120}win32.{0,60})"),
     _windows(
+        "dll-status",
+        ("c0000135", "1073741515", "c0000139", "1073741511", "c000007b", "1073741701", "c0000142", "1073741502"),
+        r"(?P<errno>0xC0000(?:135|139|07B|142)|-?10737(?:41515|41511|41701|41502))",
+    ),
+    _windows(
+        "dll-load-failed",
+        "procedure entry point",
+        r"(?P<detail>procedure entry point (?P<symbol>\S{1,500}) could not be located[^\n]{0,200})",
+    ),
+    _windows(
+        "missing-words",
+        "mkl fatal error",
+        r"Intel MKL FATAL ERROR: Cannot load (?P<object>[\w.]{1,60})",
+    ),
+    _windows(
         "dll-conflict",
         "conflicts with this version of python",
         r"Module use of (?P<library>\S{1,60}) conflicts with this version of Python",
@@ -45,7 +60,8 @@ SHAPES: tuple[Shape, ...] = (
     _windows(
         "so-not-found",
         ".so not found",
-        r"(?:NotFoundError: ?|: ?|^|['\"])(?P<object>[^\s'\"*<>|]{1,600}\.so) not found",
+        r"(?:NotFoundError: ?|: ?|^|['\"])(?P<object>[A-Za-z]:\\[^'\"*<>|\n]{1,600}\.so|[^\s'\"*<>|]{1,600}\.so)"
+        r" not found",
         lead=700,
     ),
     _windows(

@@ -50,7 +50,7 @@ SHAPES: tuple[Shape, ...] = (
     _words(
         "cpu-feature",
         ("avx", "sse4"),
-        _both(r"(?:AVX2?|AVX512\w{0,4}|SSE4(?:[._][12])?)\b"),
+        _both(r"\b(?:AVX2?|AVX512\w{0,4}|SSE4(?:[._][12])?)\b"),
     ),
     _words("symbol-words", ("cxx11_abi", "cxx11 abi", "c++11 abi"), r"_?GLIBCXX_USE_CXX11_ABI|CXX11 ABI|C\+\+11 ABI"),
     _words("static-tls", ("tls block",), r"static TLS|TLS block"),

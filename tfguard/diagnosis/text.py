@@ -25,17 +25,23 @@ _WINDOWS_PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\{1,2}[^\s:]")
 _PREFIX = re.compile(
     r"""(?x)
       [>|#*\u2502]{1,4}\s                                  # mail and Markdown quotes, boxes
-    | E\s{2,}                                              # pytest
+    | E\s(?=\S)                                            # pytest, whose many blanks are one by now
     | \#\d{1,4}\s+\d+\.\d+\s                               # docker build
     | \[\d{1,6}(?:,\d{1,6})+\]<std(?:err|out)>:?           # Open MPI
     | \[(?:rank)?\d{1,6}\]:\s?                             # MPICH, torchrun
     | \d{1,5}:\s(?=\s*(?:File|Traceback|ImportError|OSError|[A-Za-z_.]+Error))   # srun --label
     | \([\w.-]{1,60}\s(?:pid=\d+)[^)]{0,60}\)\s?           # ray
     | [\w./-]{1,80}\s{1,20}\|\s                            # docker compose
-    | \[?\d{4}-\d\d-\d\d[T\s,]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?:?\s+   # time stamps
+    | \[?\d{4}-\d\d-\d\d[T\s,]\s?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|\s?UTC|[+-]\d\d:?\d\d)?\]?:?\s+   # time stamps
     | std(?:err|out)\s[FP]\s                               # CRI logs
+    | \[(?!WinError|Errno|libprotobuf)[\w./:@-]{1,80}\]\s(?=\S)   # [pod/name/container], [uWSGI]
+    | \#\#\[\w{1,20}\]\s?                                  # GitHub Actions, Azure Pipelines
+    | \{[\w./:-]{1,80}\}\s                                 # {subprocess.py:93} of Airflow
+    | [-|]\s(?=\S)                                         # what is left of "time - name - level - "
+    | [\w.]{1,60}:[\w<>]{1,60}:\d{1,6}\s-\s                # module:function:line of loguru
+    | [\w.-]{1,60}\s[-|]\s(?=(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL)\b)
     | [A-Z][a-z]{2}\s+\d{1,2}\s\d\d:\d\d:\d\d\s[\w.-]{1,60}\s[\w./-]{1,60}(?:\[\d+\])?:\s    # syslog
-    | \[?(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL)\]?:?\s\s*(?=\S)
+    | \[?(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL)\]?(?::|\s[-|])?\s\s*(?=\S)
     """
 )
 
@@ -109,7 +115,7 @@ def _of_json(line: str) -> str:
 
 
 def _without_prefix(line: str) -> str:
-    for _ in range(5):
+    for _ in range(8):
         prefix = _PREFIX.match(line)
         if prefix is None or prefix.end() == len(line):
             return line
