@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,48 @@ def test_a_file_that_loads_here(compiler: Compiler, tmp_path: Path) -> None:
     report = diagnose(f"ImportError: {path}: invalid ELF header")
 
     assert "would load" in dict(report.findings[0].evidence)["checked here"]
+
+
+@on_this_machine
+def test_a_bare_name_is_decided_by_the_import(
+    compiler: Compiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text does not say who needs the library; the package that it was importing is here, and does."""
+    package = tmp_path / "site-packages" / "opkit"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from opkit import _op\n")
+    (tmp_path / "hidden").mkdir()
+    needed = compiler.shared(
+        tmp_path / "hidden" / "libopkit_gone.so.1", "int one(void) { return 1; }", "-Wl,-soname,libopkit_gone.so.1"
+    )
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    compiler.shared(package / f"_op{suffix}", "int one(void); int two(void) { return one(); }", str(needed))
+    monkeypatch.syspath_prepend(str(package.parent))
+    text = (
+        f'  File "{package}/__init__.py", line 1, in <module>\n    from opkit import _op\n'
+        "ImportError: libopkit_gone.so.1: cannot open shared object file: No such file or directory"
+    )
+
+    first = diagnose(text).findings[0]
+
+    assert dict(first.evidence)["checked here"] == "opkit"
+    assert first.severity == "error"
+    assert f"_op{suffix}" in dict(first.evidence)["needed by"]
+
+
+@on_this_machine
+@pytest.mark.tensorflow
+def test_a_bare_name_that_the_import_finds() -> None:
+    """This machine's TensorFlow needs libgcc_s.so.1, and has it: the text is of another place."""
+    text = (
+        '  File "/x/site-packages/tensorflow/python/pywrap_tensorflow.py", line 73, in <module>\n'
+        "    from tensorflow.python._pywrap_tensorflow_internal import *\n"
+        "ImportError: libgcc_s.so.1: cannot open shared object file: No such file or directory"
+    )
+
+    first = diagnose(text).findings[0]
+
+    assert "import tensorflow would not fail here: libgcc_s.so.1 is /" in dict(first.evidence)["checked here"]
 
 
 def test_a_path_that_leads_nowhere_here(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
-"""Lets the files that a text names decide between causes, where they are on this machine."""
+"""Lets what is on this machine decide between causes: the files that a text names, the package that it imports."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 
-from tfguard.checks.check import check_library
+from tfguard.checks.check import check_import, check_library
+from tfguard.diagnosis.cause import package_of
 from tfguard.diagnosis.judging import Judged
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Finding
 from tfguard.hosts.host import Host
+from tfguard.installed.installation import find_package
 from tfguard.report import Report
 
 _MOST_FILES = 3
@@ -38,7 +40,47 @@ def decided(
                 return (_noted(findings[0], ("checked here", f"{path} is here, and would load")), *findings[1:])
         elif one.said.kind == "cannot-open" and os.path.isdir(os.path.dirname(path)):
             return _absent(path, findings)
-    return findings
+    return _by_import(findings, judged[0], setting, host)
+
+
+_SEARCHED = ("cannot-open", "missing-words", "version", "symbol", "wrong-class", "exec-stack", "static-tls")
+
+
+def _by_import(
+    findings: tuple[Finding, ...], first: Judged, setting: Setting, host: Host | None
+) -> tuple[Finding, ...]:
+    """A bare name: who needs it is not said, but what was imported is, and that import can be played here."""
+    name = os.path.basename(first.said.object or first.said.library)
+    if first.said.kind not in _SEARCHED or not name or "/" in (first.said.object or first.said.library):
+        return findings
+    package = _imported(first, setting)
+    if not package or find_package(package, host) is None:
+        return findings
+    report = check_import(package, host=host)
+    told = next((one for one in report.errors if _mentions(one, name)), None)
+    if told is not None:
+        return _foremost(replace(report, findings=(told,)), findings)
+    if report.errors:
+        other = f"import {package} fails here as well, of something else: {report.errors[0].code} {report.errors[0].message}"
+        return (_noted(findings[0], ("checked here", other)), *findings[1:])
+    place = next((one.path for one in report.images if name in (one.soname, os.path.basename(one.path))), "")
+    where = f": {name} is {place}" if place else ""
+    return (_noted(findings[0], ("checked here", f"import {package} would not fail here{where}")), *findings[1:])
+
+
+def _imported(one: Judged, setting: Setting) -> str:
+    """The top-level package that the text imports when the loader gives up, "" where it does not show."""
+    package = package_of(one.said.frame)
+    if package in ("tensorflow_core", "tensorflow_intel"):
+        return "tensorflow"
+    if package.isidentifier():
+        return package
+    seen = "tensorflow" in setting.imports or any("/tensorflow/" in frame for frame in setting.frames)
+    return "tensorflow" if seen else ""
+
+
+def _mentions(finding: Finding, name: str) -> bool:
+    return name in f"{finding.message} {finding.loader_message or ''} {finding.evidence} {finding.path or ''}"
 
 
 def _path(one: Judged) -> str:
@@ -52,7 +94,6 @@ def _path(one: Judged) -> str:
 def _after(path: str, setting: Setting) -> str | None:
     from tfguard.binary.elf import look_at
     from tfguard.image import Image
-    from tfguard.installed.installation import find_package
 
     image = look_at(path).content
     needed = image.needed if isinstance(image, Image) else ()

@@ -11,7 +11,7 @@ _SO = r"(?P<object>[^\s'\"(]{1,500}\.so[\w.-]{0,40})"
 
 
 def _glibc(kind: str, marks: str | tuple[str, ...], pattern: str, *, versions: str = "all") -> Shape:
-    return shape(kind, marks, pattern, versions=versions, before=True)
+    return shape(kind, marks, pattern, versions=versions, before=True, traced=True)
 
 
 GLIBC: tuple[Shape, ...] = (
