@@ -61,7 +61,8 @@ def _by_import(
     if told is not None:
         return _foremost(replace(report, findings=(told,)), findings)
     if report.errors:
-        other = f"import {package} fails here as well, of something else: {report.errors[0].code} {report.errors[0].message}"
+        met = report.errors[0]
+        other = f"import {package} fails here as well, of something else: {met.code} {met.message}"
         return (_noted(findings[0], ("checked here", other)), *findings[1:])
     place = next((one.path for one in report.images if name in (one.soname, os.path.basename(one.path))), "")
     where = f": {name} is {place}" if place else ""
