@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.corpus.test_corpus import Failure, failures
-from tfguard.post_mortem import diagnose
+from tfguard.diagnosis.post_mortem import diagnose
 
 
 def every_text() -> list[Failure]:

@@ -223,16 +223,16 @@ def test_a_bare_name_is_decided_by_the_import(
 @on_this_machine
 @pytest.mark.tensorflow
 def test_a_bare_name_that_the_import_finds() -> None:
-    """This machine's TensorFlow needs libgcc_s.so.1, and has it: the text is of another place."""
+    """This machine's TensorFlow needs libtensorflow_cc.so.2, and has it: the text is of another place."""
     text = (
         '  File "/x/site-packages/tensorflow/python/pywrap_tensorflow.py", line 73, in <module>\n'
         "    from tensorflow.python._pywrap_tensorflow_internal import *\n"
-        "ImportError: libgcc_s.so.1: cannot open shared object file: No such file or directory"
+        "ImportError: libtensorflow_cc.so.2: cannot open shared object file: No such file or directory"
     )
 
     first = diagnose(text).findings[0]
 
-    assert "import tensorflow would not fail here: libgcc_s.so.1 is /" in dict(first.evidence)["checked here"]
+    assert "import tensorflow would not fail here: libtensorflow_cc.so.2 is /" in dict(first.evidence)["checked here"]
 
 
 def test_a_path_that_leads_nowhere_here(tmp_path: Path) -> None:

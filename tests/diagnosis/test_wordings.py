@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tfguard.post_mortem import diagnose
+from tfguard.diagnosis.post_mortem import diagnose
 
 # An id, the code of the cause that is told first, the text.
 WORDINGS = json.loads((Path(__file__).parent / "wordings.json").read_text(encoding="utf-8"))
