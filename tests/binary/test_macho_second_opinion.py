@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import struct
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_files_of_a_real_linker(processor: str, tmp_path: Path) -> None:
         pytest.skip("ziglang is not installed in this environment")
     for name, text in _SOURCES.items():
         (tmp_path / name).write_text(text)
-    zig = ["python", "-m", "ziglang", "cc", "-fno-sanitize=undefined", "-target", processor, "-shared"]
+    zig = [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=undefined", "-target", processor, "-shared"]
     links = ["-L.", "-lfoo", "-Wl,-rpath,@loader_path", "-Wl,-rpath,@loader_path/../lib"]
     for command in (
         [*zig, "-install_name", "@rpath/libfoo.dylib", "-o", "libfoo.dylib", "foo.c"],

@@ -28,9 +28,14 @@ SOUND: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = (
         ("macos-12-arm64", "macos-13.5-arm64", "macos-14.5-arm64", "macos-15.6-arm64", "macos-26-arm64"),
     ),
     ((("tensorflow==2.20.0", _ARM),), ("macos-12-arm64", "macos-15.6-arm64")),
+    ((("tensorflow==2.19.1", _ARM),), ("macos-12-arm64", "macos-26-arm64")),
     ((("tensorflow==2.18.1", _ARM), ("tensorflow-metal==1.2.0", _ARM)), ("macos-14.5-arm64", "macos-15.6-arm64")),
+    ((("tensorflow==2.17.1", _ARM),), ("macos-12-arm64", "macos-26-arm64")),
     ((("tensorflow==2.16.2", _ARM), ("tensorflow-metal==1.1.0", _ARM)), ("macos-13.5-arm64", "macos-26-arm64")),
     ((("tensorflow==2.16.2", _INTEL),), ("macos-10.15-x86_64", "macos-12.6-x86_64", "macos-15-rosetta")),
+    ((("tensorflow==2.15.1", _ARM),), ("macos-12-arm64", "macos-26-arm64")),
+    # the files of 2.14 and before are in tensorflow-macos
+    ((("tensorflow-macos==2.14.1", _ARM), ("tensorflow-metal==1.1.0", _ARM)), ("macos-12-arm64", "macos-26-arm64")),
     ((("tensorflow-macos==2.13.1", _ARM),), ("macos-12-arm64", "macos-26-arm64")),
     (
         (("numpy==2.3.4", "macosx_11_0_arm64"), ("h5py==3.14.0", "macosx_11_0_arm64")),
