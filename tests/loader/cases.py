@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tests.loader import (
+    cases_cache,
     cases_candidates,
     cases_file,
+    cases_kernel,
     cases_loaded,
     cases_peers,
     cases_policy,
@@ -21,6 +23,8 @@ CASES: tuple[Case, ...] = (
     *cases_file.CASES,
     *cases_candidates.CASES,
     *cases_search.CASES,
+    *cases_cache.CASES,
+    *cases_kernel.CASES,
     *cases_loaded.CASES,
     *cases_versions.CASES,
     *cases_symbols.CASES,

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.support.build import Compiler
 from tests.support.elf_writer import Export, Library, write
+from tests.support.own_etc import can_replace_etc
 from tests.support.real_loader import Load
 
 
@@ -94,8 +95,11 @@ class Scene:
         program: str | None = None,
         opener: str | None = None,
         no_write_execute: bool = False,
+        etc: Mapping[str, str] | None = None,
     ) -> Load:
         """The question: load these names, after others were loaded."""
+        if etc is not None and not can_replace_etc():
+            raise Unavailable("only root can give a process an /etc of its own")
         return Load(
             names=tuple((name, mode) for name in names),
             before=(*((name, os.RTLD_GLOBAL) for name in before_global), *((name, 0) for name in before)),
@@ -106,6 +110,7 @@ class Scene:
             program=program,
             opener=opener,
             no_write_execute=no_write_execute,
+            etc=etc,
         )
 
 

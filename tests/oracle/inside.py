@@ -22,18 +22,19 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
 from tests.oracle.worlds import PLACE, Unavailable, World
+from tests.support.own_etc import etc_of
 from tests.support.real_loader import Answer, Load, Prediction, Reality
 from tfguard.binary import elf, holes, ldcache, relocations, symbols, versions
 from tfguard.hosts import live
-from tfguard.hosts.host import Host, LoadedImage
+from tfguard.hosts.host import Host, LoadedImage, kernel_release
 from tfguard.hosts.loader_file import lib_token
 from tfguard.hosts.processor import look_at_processor, masked_features
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
-from tfguard.loader import glibc, glibc_symbols, glibc_tls
+from tfguard.loader import glibc, glibc_abi_tag, glibc_symbols, glibc_tls
 from tfguard.loader.trace import ALREADY_LOADED, NO_DIRECTORY, Trace
 
 # What the prediction imports only when it needs it must be there before the root is another.
-_NEEDED_LATER = (holes, ldcache, relocations, symbols, glibc_symbols, glibc_tls)
+_NEEDED_LATER = (holes, ldcache, relocations, symbols, glibc_abi_tag, glibc_symbols, glibc_tls)
 
 T = TypeVar("T")
 
@@ -120,16 +121,16 @@ def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
     if load.program is not None or load.opener is not None or load.no_write_execute:
         return "it is asked of a process that only a Python of the world could be"
     environment = {name: value for name, value in load.environment.items() if name.startswith(("LD_", "GLIBC_"))}
-    with tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as errors, etc_of(load.etc):
         told = _run(world, load, program, environment, errors.fileno())
         errors.seek(0)
         lines = errors.read()
-    if isinstance(told, str):
-        return told
-    if told.trouble is not None:
-        return f"before any question: {told.trouble}"
-    host = _host(world, told, program, environment, load.cwd or "/")
-    predictions = _predict(host, load)
+        if isinstance(told, str):
+            return told
+        if told.trouble is not None:
+            return f"before any question: {told.trouble}"
+        host = _host(world, told, program, environment, load.cwd or "/")
+        predictions = _predict(host, load)
     if isinstance(predictions, str):
         return predictions
     if "LD_DEBUG" not in environment:
@@ -252,6 +253,7 @@ def _host(world: World, told: Told, program: str, environment: dict[str, str], c
         elf_class=main.elf_class,
         machine=machine,
         page_size=told.page_size,
+        kernel=kernel_release(os.uname().release),
         executable=f"/{program}",
         loaded=tuple(
             LoadedImage(path, image if isinstance(image, Image) else None, startup=True) for path, image in images
@@ -277,6 +279,7 @@ def _processor() -> tuple[frozenset[str], bool]:
 
 def _predict(host: Host, load: Load) -> list[Prediction] | str:
     """tfguard's story of the loads, those before the question included."""
+    ldcache._read_cache.cache_clear()
     versions._known.clear()  # a file of the last question may have had the same number, size and time
     os.chdir(host.cwd)
     found: list[Prediction] = []

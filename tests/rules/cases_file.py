@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.loader.cases_kernel import for_kernel
 from tests.loader.scene import Scene, Unavailable
 from tests.rules.stage import Question, RuleCase
 from tests.support.elf_edit import with_header
@@ -80,6 +81,17 @@ def _foreign_and_better(scene: Scene) -> Question:
     scene.library("libpart.so.1", soname="libpart.so.1")
     op = scene.library("op.so", soname="op.so", needed=("libpart.so.1",))
     return Question(target=op, environment={"LD_LIBRARY_PATH": f"{scene.root}/lib"})
+
+
+def _for_newer_kernel(*, searched: bool) -> LayOut:
+    """A tag that asks for Linux 3.17, on one of 3.10, in a process of glibc 2.31."""
+
+    def lay_out(scene: Scene) -> Question:
+        host = {"features": ["checks-abi-tag"], "version": [2, 31], "kernel": 0x030A00}
+        path = scene.write("lib/libx.so.1", for_kernel((3, 17, 0)))
+        return Question(target=scene.top(runpath=f"{scene.root}/lib") if searched else path, host=host)
+
+    return lay_out
 
 
 def _in_package(data: bytes | None, name: str = "fancy/_core.so") -> LayOut:
@@ -236,6 +248,8 @@ CASES = (
     RuleCase("TFG101-needed", _needing(with_header(_PLAIN, e_machine=EM_AARCH64))),
     RuleCase("TFG101-right-one-elsewhere", _foreign_and_better),
     RuleCase("TFG101-of-a-package", _in_package(with_header(_PLAIN, e_machine=EM_AARCH64))),
+    RuleCase("TFG153", _for_newer_kernel(searched=False)),
+    RuleCase("TFG153-needed", _for_newer_kernel(searched=True)),
     RuleCase("TFG101-op", _opened_as_op(_bytes(with_header(_PLAIN, e_machine=EM_AARCH64), "roi_pooling.so"))),
     RuleCase("TFG102", _thirty_two_bit),
     RuleCase("TFG102-needed", _needing(with_header(_PLAIN, ei_class=1))),

@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.support.loading import LIBC, load_library, load_through, mapped_objects
+from tests.support.own_etc import replace_etc
 from tfguard.hosts.host import Host
 from tfguard.hosts.live import this_host
 from tfguard.loader.glibc import Process
@@ -60,6 +61,9 @@ def serve(request: dict[str, object], out: int) -> None:
     def say(**fields: object) -> None:
         os.write(out, json.dumps(fields).encode() + b"\n")
 
+    etc = request["etc"]
+    if isinstance(etc, dict) and "ld.so.preload" not in etc:
+        replace_etc(etc)
     if request["cwd"]:
         os.chdir(str(request["cwd"]))
     before, loads = request["before"], request["names"]

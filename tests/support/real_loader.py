@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.loading import load_library, mapped_objects
+from tests.support.own_etc import replace_etc
 
 CHILD = Path(__file__).with_name("loader_child.py")
 
@@ -28,7 +29,8 @@ class Load:
     beside what every process of the tests has; `user` is the effective one where it is another. `patience` is in
     seconds: a load still running then counts as waiting for ever. `program` is a program that behaves as this Python
     and is to make the loads, `opener` a library whose function `open_it` is to call dlopen (G-62);
-    `no_write_execute` has the kernel deny memory that is writable and executable (PR_SET_MDWE).
+    `no_write_execute` has the kernel deny memory that is writable and executable (PR_SET_MDWE). `etc` are names and
+    files that are all that the process has in /etc, None for what the system has there.
     """
 
     names: tuple[tuple[str, int], ...]
@@ -40,6 +42,7 @@ class Load:
     program: str | None = None
     opener: str | None = None
     no_write_execute: bool = False
+    etc: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,23 +119,33 @@ def _difference(said: Prediction, was: Reality) -> str | None:
 
 
 def ask(loads: Sequence[Load], *, python: str = sys.executable) -> list[Answer]:
-    """Answers in the order of the questions; questions with the same program and environment share a child."""
-    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[int]] = {}
+    """Answers in the order of the questions; those of one program, environment and list of preloads share a child."""
+    groups: dict[tuple[object, ...], list[int]] = {}
     for position, load in enumerate(loads):
-        key = load.program or python, tuple(sorted(load.environment.items()))
+        key = (
+            load.program or python,
+            tuple(sorted(load.environment.items())),
+            tuple(sorted(_etc_at_start(load).items())),
+        )
         groups.setdefault(key, []).append(position)
     answers: dict[int, Answer] = {}
-    for (program, _), positions in groups.items():
+    for (program, *_), positions in groups.items():
         group = [loads[position] for position in positions]
-        answers.update(zip(positions, _ask_one_child(group, program), strict=True))
+        answers.update(zip(positions, _ask_one_child(group, str(program)), strict=True))
     return [answers[position] for position in range(len(loads))]
 
 
+def _etc_at_start(load: Load) -> Mapping[str, str]:
+    """What must stand in /etc when the process starts; all else is put there by the fork that loads."""
+    return load.etc if load.etc is not None and "ld.so.preload" in load.etc else {}
+
+
 def _ask_one_child(loads: list[Load], python: str) -> Iterator[Answer]:
-    fields = ("names", "before", "cwd", "user", "patience", "opener", "no_write_execute")
+    fields = ("names", "before", "cwd", "user", "patience", "opener", "no_write_execute", "etc")
     requests = [{name: getattr(load, name) for name in fields} for load in loads]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LD_", "GLIBC_"))}
     environment.update(loads[0].environment)
+    etc = _etc_at_start(loads[0])
     with tempfile.TemporaryFile() as out:
         done = subprocess.run(
             [python, "-I", "-S", str(CHILD), str(out.fileno())],
@@ -142,6 +155,7 @@ def _ask_one_child(loads: list[Load], python: str) -> Iterator[Answer]:
             env=environment,
             capture_output=True,
             check=False,
+            preexec_fn=(lambda: replace_etc(etc)) if etc else None,
         )
         if done.returncode != 0:
             raise RuntimeError(f"the child ended with {done.returncode}: {done.stderr}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
@@ -19,14 +20,18 @@ _LEADING_ZEROS = re.compile(rb"(?<![0-9])0+(?=[0-9])")
 
 
 class CacheEntry(NamedTuple):
-    """One line of the cache: flags of the ABI, the path, and the glibc-hwcaps subdirectory or None.
+    """One line of the cache: flags of the ABI, the path, and what the processor and the kernel must be for it.
 
-    `legacy_hwcap` is set where the hwcap field has the meaning it had up to glibc 2.36.
+    Where `is_named` is set it is for a glibc-hwcaps subdirectory, None where the cache has none of that number, and for
+    processors of the ISA level `level` and above, 0 for all. Else `legacy_hwcap` are the bits that it needs, as they
+    were up to glibc 2.36. `os_version` is that of the kernel, a byte for each of its three numbers.
     """
 
     flags: int
     path: str
-    hwcap: str | None
+    is_named: bool
+    subdirectory: str | None
+    level: int
     legacy_hwcap: int
     os_version: int
 
@@ -46,11 +51,12 @@ class Cache:
             path = _string(self._data, self._start + value)
             if path is None:
                 continue
-            named = bool(hwcap & _NAMED_HWCAP) and not hwcap >> 42 & ~(_NAMED_HWCAP >> 42)
+            named = hwcap >> 42 == _NAMED_HWCAP >> 42
             index = hwcap & 0xFFFFFFFF
-            known = named and index < len(self._subdirectories)
-            subdirectory = self._subdirectories[index] if known else None
-            entries.append(CacheEntry(flags, os.fsdecode(path), subdirectory, 0 if named else hwcap, os_version))
+            subdirectory = self._subdirectories[index] if named and index < len(self._subdirectories) else None
+            level = hwcap >> 32 & 0x3FF if named else 0
+            legacy = 0 if named else hwcap
+            entries.append(CacheEntry(flags, os.fsdecode(path), named, subdirectory, level, legacy, os_version))
         return tuple(entries)
 
     def names(self) -> tuple[bytes, ...]:
@@ -94,31 +100,49 @@ def _parse(data: bytes, order: str) -> Cache:
         count = int.from_bytes(data[12:16], "little" if order == "<" else "big")
         start = (16 + count * 12 + 7) & ~7
     if data[start : start + len(_MAGIC_NEW)] != _MAGIC_NEW:
-        return NO_CACHE  # only the old format: no glibc of this century writes it alone
+        return _parse_old(data, order) if start else NO_CACHE
     header = Struct(order + "20sIIB3xI12x")
     entry = Struct(order + "iIIIQ")
     if len(data) < start + header.size:
         return NO_CACHE
     _, count, _, flags, extension = header.unpack_from(data, start)
-    if flags & 3 not in (0, 2 if order == "<" else 3):
+    if flags and flags & 3 != (2 if order == "<" else 3):
         return NO_CACHE
     table = data[start + header.size : start + header.size + count * entry.size]
     if len(table) < count * entry.size:
         return NO_CACHE
     subdirectories = _subdirectories(data, start, extension, order)
-    records: dict[bytes, list[tuple[int, ...]]] = {}
+    return Cache(data, start, _by_name(data, start, entry.iter_unpack(table)), subdirectories)
+
+
+def _parse_old(data: bytes, order: str) -> Cache:
+    """The format before glibc 2.2, which is still read where nothing newer follows it."""
+    entry = Struct(order + "iII")
+    count = int.from_bytes(data[12:16], "little" if order == "<" else "big")
+    start = 16 + count * entry.size
+    if len(data) < start:
+        return NO_CACHE
+    records = ((*record, 0, 0) for record in entry.iter_unpack(data[16:start]))
+    return Cache(data, start, _by_name(data, start, records), ())
+
+
+def _by_name(data: bytes, start: int, records: Iterable[tuple[int, ...]]) -> dict[bytes, list[tuple[int, ...]]]:
+    found: dict[bytes, list[tuple[int, ...]]] = {}
     find = data.find
-    for record in entry.iter_unpack(table):
+    for record in records:
         at = start + record[1]
         end = find(b"\0", at)
         if end >= 0:
-            records.setdefault(cache_key(data[at:end]), []).append(record)
-    return Cache(data, start, records, subdirectories)
+            found.setdefault(cache_key(data[at:end]), []).append(record)
+    return found
 
 
 def _string(data: bytes, offset: int) -> bytes | None:
+    """The text at a place; one that the end of the file cuts ends there, in the zeros behind it."""
+    if not 0 <= offset < len(data):
+        return None
     end = data.find(b"\0", offset)
-    return data[offset:end] if 0 <= offset <= end else None
+    return data[offset : end if end >= 0 else len(data)]
 
 
 def _subdirectories(data: bytes, start: int, extension: int, order: str) -> tuple[str, ...]:

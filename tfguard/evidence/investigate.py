@@ -18,7 +18,7 @@ from tfguard.image import Image
 from tfguard.installed.installation import FRAMEWORK, Package
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.process import Process
-from tfguard.loader.trace import UNREADABLE, WRONG_CLASS, WRONG_MACHINE, Failure, Trace
+from tfguard.loader.trace import NEWER_KERNEL, UNREADABLE, WRONG_CLASS, WRONG_MACHINE, Failure, Trace
 
 _ABOUT_SYMBOLS = frozenset(("version", "version-table", "version-without-library", "symbol", "relr"))
 # glibc's own libraries: they belong together and no other copy of one helps.
@@ -95,7 +95,7 @@ def _file_facts(failure: Failure, host: Host) -> dict[str, object]:
 def _file_at_fault(failure: Failure, host: Host) -> str:
     """The path tried; for a search that found nothing, the first file it passed over and might have taken."""
     if failure.lookup is not None and failure.kind in ("missing", "wrong-class"):
-        outcomes = (WRONG_CLASS,) if failure.kind == "wrong-class" else (WRONG_MACHINE, UNREADABLE)
+        outcomes = (WRONG_CLASS,) if failure.kind == "wrong-class" else (WRONG_MACHINE, NEWER_KERNEL, UNREADABLE)
         for attempt in failure.lookup.attempts:
             # of a folder that cannot be searched it is not known whether it holds the file
             if attempt.outcome in outcomes and ("/" in failure.name or host.root.lexists(attempt.path)):

@@ -11,7 +11,7 @@ from tfguard.binary.program import loader_of
 from tfguard.hosts.foreign import Foreign
 from tfguard.hosts.foreign_mac import host_of_mac_tree, is_mac
 from tfguard.hosts.foreign_python import find_python, interpreter_at
-from tfguard.hosts.host import Host, LoadedImage, Processor
+from tfguard.hosts.host import Host, LoadedImage, Processor, kernel_release
 from tfguard.hosts.live import isa_level_of, legacy_hwcaps_of, platform_token_of
 from tfguard.hosts.loader_family import LoaderFile, glibc_version, read_loader, system_directories
 from tfguard.hosts.loader_file import lib_token
@@ -108,6 +108,7 @@ def _before_start(program: str, root: Root, environment: Mapping[str, str], cwd:
         little_endian=image.little_endian,
         machine=image.machine,
         page_size=os.sysconf("SC_PAGESIZE") if same and root.is_here else 4096,
+        kernel=kernel_release(os.uname().release) if root.is_here else 0,
         system_directories=system_directories(family, loader_path or "", root),
         cache_path=family.cache,
         lib_token=lib_token(family.directories),

@@ -86,6 +86,7 @@ class Host:
     little_endian: bool = True
     machine: int = EM_X86_64
     page_size: int = 4096
+    kernel: int = 0
     executable: str = sys.executable
     loaded: tuple[LoadedImage, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -209,6 +210,13 @@ def wants_executable_stack(image: Image) -> bool:
         if segment.type == PT_GNU_STACK:
             return bool(segment.flags & PF_X)
     return image.machine in (EM_X86_64, 3, 40, 20, 22, 8)
+
+
+def kernel_release(release: str) -> int:
+    """The number that ld.so up to 2.35 makes of what uname(2) says: "5.10.0-8-amd64" is 0x050A00 (G-32)."""
+    parts = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", release)
+    numbers = [int(one or 0) for one in parts.groups()] if parts else [0, 0, 0]
+    return numbers[0] << 16 | numbers[1] << 8 | numbers[2]
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from tfguard.binary.elf import look_at
-from tfguard.hosts.host import Host, LoadedImage
+from tfguard.hosts.host import Host, LoadedImage, kernel_release
 from tfguard.hosts.limits import look_at_limits
 from tfguard.hosts.loader_file import glibc_facts, lib_token
 from tfguard.hosts.processor import look_at_processor, masked_features
@@ -73,6 +73,7 @@ def this_host() -> Host:
         little_endian=sys.byteorder == "little",
         machine=machine,
         page_size=os.sysconf("SC_PAGESIZE"),
+        kernel=kernel_release(os.uname().release) if "checks-abi-tag" in features else 0,
         executable=sys.executable,
         loaded=_loaded_images(paths, program if isinstance(program, Image) else None, environment),
         environment=environment,

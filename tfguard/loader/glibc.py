@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from tfguard.hosts.host import Host
 from tfguard.image import Image, VersionNeed, machine_name
-from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_mapping, refused_truncation, with_errno
+from tfguard.loader.glibc_file import (
+    SKIP_CLASS,
+    SKIP_KERNEL,
+    SKIP_MACHINE,
+    Refusal,
+    refused_mapping,
+    refused_truncation,
+    with_errno,
+)
 from tfguard.loader.glibc_order import relocation_order
 from tfguard.loader.glibc_properties import refused_properties
 from tfguard.loader.glibc_search import (
@@ -17,6 +25,7 @@ from tfguard.loader.glibc_search import (
     Directories,
     Query,
     cache_of,
+    detail_of,
     expand_tokens,
     has_token,
     preloaded,
@@ -149,6 +158,8 @@ class Process:
         if refusal is SKIP_MACHINE:
             order: Literal["little", "big"] = "little" if head.start[5:6] == b"\1" else "big"
             return f"is built for {machine_name(int.from_bytes(head.start[18:20], order))}"
+        if refusal is not None and refusal.kind == SKIP_KERNEL:
+            return f"is built for {refusal.detail}"
         return None if refusal is None else refusal.text or "cannot be loaded"
 
     def add(self, link: LinkMap) -> None:
@@ -266,7 +277,7 @@ class _Load:
             if requirer is None and "$" in name:  # in a DT_NEEDED they are replaced before anything else (G-76)
                 path = expand_tokens(name, self.caller or process.main, self.host) or name
             head, refusal, outcome = try_candidate(path, self.host)
-            attempts: tuple[Attempt, ...] = (Attempt("path", path, outcome, refusal.text or "" if refusal else ""),)
+            attempts: tuple[Attempt, ...] = (Attempt("path", path, outcome, detail_of(head, refusal)),)
             number = head.errno or errno.ENOENT
             process.directories.opened(0 if outcome in (TAKEN, STOPPED) else number)
             found, stopped, other_class = (

@@ -49,15 +49,16 @@ DT_RELRENT = 37
 
 SKIP_CLASS = Refusal("wrong-class", "G-24", None)
 SKIP_MACHINE = Refusal("wrong-machine", "G-29a", None)
+SKIP_KERNEL = "newer-kernel"  # the kind of a refusal that says in its detail which kernel
 
 _WRAPS = (1 << 64) - (1 << 23)
 _ABI_VERSION_LIMIT = {EM_X86_64: 4, 183: 3}
 
 
 def refused_header(head: Head, host: Host) -> Refusal | None:
-    """The first header check that an opened file fails, or None (G-21 to G-31).
+    """The first header check that an opened file fails, or None (G-21 to G-32).
 
-    SKIP_CLASS and SKIP_MACHINE mean that the search passes over the file.
+    SKIP_CLASS, SKIP_MACHINE and the kind SKIP_KERNEL mean that the search passes over the file.
     """
     if head.kind == "directory" or head.read_errno:
         return Refusal("directory" if head.kind == "directory" else "read-error", "G-21", "cannot read file data",
@@ -84,6 +85,10 @@ def refused_header(head: Head, host: Host) -> Refusal | None:
             return Refusal("header-size", "G-31", "ELF file's phentsize not the expected size")
         if head.content.kind == "program-headers-past-end":
             return _refused_header_place(start, host, head.content.detail)
+    if "checks-abi-tag" in host.features:
+        from tfguard.loader.glibc_abi_tag import refused_abi_tag
+
+        return refused_abi_tag(head, host)
     return None
 
 

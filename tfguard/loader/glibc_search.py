@@ -16,11 +16,12 @@ from typing import NamedTuple
 from tfguard.binary.ldcache import NO_CACHE, Cache, read_cache
 from tfguard.hosts.host import Host
 from tfguard.image import DF_1_NODEFLIB, EM_386, EM_AARCH64, EM_X86_64, Head
-from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_MACHINE, Refusal, refused_header
+from tfguard.loader.glibc_file import SKIP_CLASS, SKIP_KERNEL, SKIP_MACHINE, Refusal, refused_header
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import (
     ABSENT,
     LIST_ENDS,
+    NEWER_KERNEL,
     NO_DIRECTORY,
     STOPPED,
     TAKEN,
@@ -31,7 +32,13 @@ from tfguard.loader.trace import (
 )
 
 # ld.so.cache flags of the ABI: ld-so.md G-103.
-_CACHE_FLAGS = {EM_X86_64: 0x303, EM_AARCH64: 0xA03, EM_386: 3}
+_CACHE_FLAGS = {EM_X86_64: (0x303,), EM_AARCH64: (0xA03,), EM_386: (3, 1)}
+# Its hwcap field up to glibc 2.36: features, platforms of which one may be named, thread-local storage.
+_LEGACY_BITS = {
+    "sse2": 1 << 0, "x86_64": 1 << 1, "avx512_1": 1 << 2, "atomics": 1 << 8,
+    "i586": 1 << 48, "i686": 1 << 49, "haswell": 1 << 50, "xeon_phi": 1 << 51,
+}  # fmt: skip
+_LEGACY_PLATFORMS, _LEGACY_TLS = 0xF << 48, 1 << 63
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
 
 
@@ -100,21 +107,38 @@ def ld_so_cache(query: Query) -> Iterator[Place]:
     """The path that ld.so.cache has for the name (G-101 to G-106)."""
     host = query.host
     entries = cache_of(host).look_up(query.name)
-    wanted = _CACHE_FLAGS.get(host.machine)
+    wanted = _CACHE_FLAGS.get(host.machine, ())
+    subdirectories = host.hwcap_subdirectories
     best: tuple[int, str] | None = None
     for entry in entries:
-        if entry.flags != wanted or (entry.legacy_hwcap and host.version > (2, 36)):
+        if entry.flags not in wanted or _is_newer(entry.os_version, host):
             continue
-        rank = len(host.hwcap_subdirectories)
-        if entry.hwcap is not None:
-            subdirectory = f"glibc-hwcaps/{entry.hwcap}"
-            if subdirectory not in host.hwcap_subdirectories:
-                continue
-            rank = host.hwcap_subdirectories.index(subdirectory)
-        if best is None or rank < best[0]:
-            best = (rank, entry.path)
+        if not entry.is_named:
+            if best is None and _has_legacy_hwcap(entry.legacy_hwcap, host):
+                best = (0, entry.path)
+            if best is not None:
+                break  # those of subdirectories come first; the first of the rest ends it
+        elif f"glibc-hwcaps/{entry.subdirectory}" in subdirectories and entry.level <= host.isa_level:
+            rank = subdirectories.index(f"glibc-hwcaps/{entry.subdirectory}")
+            if best is None or rank < best[0]:
+                best = (rank, entry.path)
     if best is not None and not _default_directories_refused(query, best[1]):
         yield Place((best[1],), is_path=True)
+
+
+def _is_newer(os_version: int, host: Host) -> bool:
+    """Whether an entry of the cache is for a newer kernel than runs: asked up to glibc 2.35 (G-105)."""
+    return bool(host.kernel) and "checks-abi-tag" in host.features and os_version > host.kernel
+
+
+def _has_legacy_hwcap(bits: int, host: Host) -> bool:
+    """Whether the process has what an entry needs by the bits of glibc up to 2.36; later on there are none (G-102)."""
+    if not bits or host.version > (2, 36):
+        return not bits
+    own = sum(_LEGACY_BITS.get(name, 0) for name in host.legacy_hwcaps) | _LEGACY_TLS
+    if (platform := bits & _LEGACY_PLATFORMS) and platform != _LEGACY_BITS.get(host.platform_token):
+        return False
+    return not bits & ~own & ~_LEGACY_PLATFORMS
 
 
 def cache_of(host: Host) -> Cache:
@@ -300,7 +324,7 @@ def search(query: Query, directories: Directories) -> Found:
                 list_ends = False
                 for candidate in candidates:
                     head, refusal, outcome = try_candidate(candidate, query.host)
-                    attempts.append(Attempt(name, candidate, outcome, _detail(head, refusal)))
+                    attempts.append(Attempt(name, candidate, outcome, detail_of(head, refusal)))
                     if outcome is TAKEN or outcome is STOPPED:
                         directories.opened(0)
                         if entry == "/":
@@ -323,9 +347,10 @@ def _searched_at_start(query: Query) -> set[str]:
     return {entry for place in places for entry in place.entries}
 
 
-def _detail(head: Head, refusal: Refusal | None) -> str:
+def detail_of(head: Head, refusal: Refusal | None) -> str:
+    """What an attempt tells of the file beyond its outcome."""
     if refusal is not None:
-        return refusal.text or ""
+        return refusal.text or refusal.detail
     return os.strerror(head.errno) if head.errno not in (0, errno.ENOENT) else ""
 
 
@@ -343,4 +368,6 @@ def try_candidate(path: str, host: Host) -> tuple[Head, Refusal | None, str]:
         return head, refusal, WRONG_CLASS
     if refusal is SKIP_MACHINE:
         return head, refusal, WRONG_MACHINE
+    if refusal.kind == SKIP_KERNEL:
+        return head, refusal, NEWER_KERNEL
     return head, refusal, STOPPED

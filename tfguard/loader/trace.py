@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from tfguard.binary.symbols import Reference
     from tfguard.macho_image import MachoImage
 
-# Outcomes of an attempt. The first five let the search go on, the next two end it, the last begins no search at all.
+# Outcomes of an attempt. The first six let the search go on, the next two end it, the last begins no search at all.
 ABSENT = "no such file"
 NO_DIRECTORY = "no such directory"
 UNREADABLE = "permission denied"
 WRONG_CLASS = "wrong class, passed over"
 WRONG_MACHINE = "wrong machine, passed over"
+NEWER_KERNEL = "for a newer kernel, passed over"
 LIST_ENDS = "error, rest of this list left out"
 STOPPED = "bad file, search ends"
 TAKEN = "taken"

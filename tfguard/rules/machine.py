@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 from tfguard.case import Case
 from tfguard.finding import Remedy
 from tfguard.image import machine_name
-from tfguard.loader.trace import WRONG_CLASS, WRONG_MACHINE
+from tfguard.loader.trace import NEWER_KERNEL, WRONG_CLASS, WRONG_MACHINE
 from tfguard.rules.packages import install_command
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import (
@@ -80,6 +82,33 @@ def wrong_machine(case: Case) -> Verdict | None:
         evidence=_rows(case, have),
         remedies=_right_build(case, f"this copy is for {have}"),
     )
+
+
+@rule("TFG153", "Built for a newer kernel")
+def newer_kernel(case: Case) -> Verdict | None:
+    """The library says in a note (NT_GNU_ABI_TAG) that it needs a newer Linux kernel than the one that runs.
+
+    glibc up to 2.35 passes over such a file as if it were not there, so its message is "cannot open shared object
+    file: No such file or directory" for a file that exists; later ones do not look at the note. In a container the
+    kernel is that of the machine below. Best known of libQt5Core, which asks for 3.17, on CentOS 7.
+    """
+    if not _was_passed_over(case, "missing", NEWER_KERNEL):
+        return None
+    lookup = case.failure.lookup if case.failure is not None else None
+    needed = next((one.detail for one in lookup.attempts if one.path == case.file), "") if lookup is not None else ""
+    own = ".".join(str(case.host.kernel >> shift & 0xFF) for shift in (16, 8, 0))
+    return Verdict(
+        message=f"{name_of(case)} is built for {needed}, the kernel here is {own}",
+        path=case.file,
+        evidence=(*needed_by(case), ("file", path_of(case)), ("have", f"Linux {own}"), ("need", needed),
+                  *search_rows(case), *elsewhere_rows(case, "exists as"), *loader_row(case)),
+        remedies=(
+            Remedy("Run it where the kernel is new enough: that of a container is the one of the machine below.",
+                   "uname -r"),
+            Remedy("Take the note out of the file, if its code makes do with this kernel.",
+                   f"strip --remove-section=.note.ABI-tag {shlex.quote(path_of(case))}"),
+        ),
+    )  # fmt: skip
 
 
 @rule("TFG102", "Built for the other word size")
@@ -196,4 +225,12 @@ def processor_level_too_low(case: Case) -> Verdict | None:
     )
 
 
-RULES = (wrong_machine, wrong_class, wrong_byte_order, wrong_os_abi, page_alignment, processor_level_too_low)
+RULES = (
+    wrong_machine,
+    newer_kernel,
+    wrong_class,
+    wrong_byte_order,
+    wrong_os_abi,
+    page_alignment,
+    processor_level_too_low,
+)
