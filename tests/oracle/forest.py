@@ -71,7 +71,8 @@ class Plant:
     """One entry of the file system, `path` relative to the forest's root.
 
     A library, perhaps damaged by the function of that number in `DAMAGES`; or a symbolic link with this text; or a
-    hard link to another path; or, with none of these, a directory. `mode` are permission bits, None for the usual ones.
+    hard link to another path; or a file of this text; or, with none of these, a directory. `mode` are permission bits,
+    None for the usual ones.
     `small_pages` makes the library for pages of 4 KiB whatever those of its world are.
     """
 
@@ -80,6 +81,7 @@ class Plant:
     damage: int | None = None
     link: str | None = None
     hard_link: str | None = None
+    text: str | None = None
     mode: int | None = None
     small_pages: bool = False
 
@@ -115,6 +117,8 @@ def lay_out(forest: Forest, root: Path, machine: int = EM_X86_64, page: int = 0x
         elif plant.hard_link is not None:
             if (root / plant.hard_link).is_file():
                 os.link(root / plant.hard_link, path, follow_symlinks=False)
+        elif plant.text is not None:
+            path.write_text(plant.text)
         elif plant.library is None:
             path.mkdir()
         else:

@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
+from tests.oracle.musl_worlds import MuslWorld
 from tests.oracle.worlds import PLACE, Unavailable, World
 from tests.support.own_etc import etc_of
 from tests.support.real_loader import Answer, Load, Prediction, Reality
@@ -31,10 +32,11 @@ from tfguard.hosts.loader_file import lib_token
 from tfguard.hosts.processor import look_at_processor, masked_features
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
 from tfguard.loader import glibc, glibc_abi_tag, glibc_symbols, glibc_tls
+from tfguard.loader.processes import start
 from tfguard.loader.trace import ALREADY_LOADED, NO_DIRECTORY, Trace
 
 # What the prediction imports only when it needs it must be there before the root is another.
-_NEEDED_LATER = (holes, ldcache, relocations, symbols, glibc_abi_tag, glibc_symbols, glibc_tls)
+_NEEDED_LATER = (glibc, holes, ldcache, relocations, symbols, glibc_abi_tag, glibc_symbols, glibc_tls)
 
 T = TypeVar("T")
 
@@ -46,7 +48,7 @@ _CACHED = re.compile(rb" search cache=.*\n.* trying file=.*\n")
 _TRYING = re.compile(rb"^ *\d+:\t *trying file=(.*?)$", re.MULTILINE)
 
 
-def enter(world: World, shared: Path | None = None) -> None:
+def enter(world: World | MuslWorld, shared: Path | None = None) -> None:
     """Make the world's tree the root of this process, with /proc and an empty file system for forests.
 
     `shared` is a directory that is seen there by the same name. There is no way back: call it in a fork. The mounts
@@ -73,7 +75,7 @@ def enter(world: World, shared: Path | None = None) -> None:
     os.chdir("/")
 
 
-def in_world(world: World, shared: Path | None, work: Callable[[], T]) -> T:
+def in_world(world: World | MuslWorld, shared: Path | None, work: Callable[[], T]) -> T:
     """What a function gives in a process of its own that has entered the world; raises Unavailable where it cannot."""
     with tempfile.TemporaryFile() as out:
         child = os.fork()
@@ -122,7 +124,7 @@ def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
         return "it is asked of a process that only a Python of the world could be"
     environment = {name: value for name, value in load.environment.items() if name.startswith(("LD_", "GLIBC_"))}
     with tempfile.TemporaryFile() as errors, etc_of(load.etc):
-        told = _run(world, load, program, environment, errors.fileno())
+        told = told_by(*run(world, load, program, environment, errors.fileno()), len(load.names))
         errors.seek(0)
         lines = errors.read()
         if isinstance(told, str):
@@ -130,7 +132,7 @@ def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
         if told.trouble is not None:
             return f"before any question: {told.trouble}"
         host = _host(world, told, program, environment, load.cwd or "/")
-        predictions = _predict(host, load)
+        predictions = predict(host, load)
     if isinstance(predictions, str):
         return predictions
     if "LD_DEBUG" not in environment:
@@ -155,13 +157,16 @@ def _compared(paths: Iterable[str], host: Host) -> tuple[str, ...]:
 def alone(world: World, path: str) -> Reality:
     """What the loader of a world does with one file, in a process of `ask_loader` that has loaded nothing before."""
     with open(os.devnull, "w") as errors:
-        told = _run(world, Load(names=((path, 0),)), "ask_loader", {}, errors.fileno())
+        told = told_by(*run(world, Load(names=((path, 0),)), "ask_loader", {}, errors.fileno()), 1)
     if isinstance(told, str):
         raise Unavailable(told)
     return told.loads[0]
 
 
-def _run(world: World, load: Load, program: str, environment: dict[str, str], errors: int) -> Told | str:
+def run(
+    world: World | MuslWorld, load: Load, program: str, environment: dict[str, str], errors: int
+) -> tuple[list[tuple[str, str]], int]:
+    """What the program says, by letter and text, and how it ends: an exit status, or a signal's number below 0."""
     words = [*world.emulator, f"/{program}", load.cwd or "", "" if load.user is None else str(load.user)]
     words += [str(load.patience), str(len(load.before))]
     for name, mode in (*load.before, *load.names):
@@ -185,10 +190,11 @@ def _run(world: World, load: Load, program: str, environment: dict[str, str], er
     _, status = os.waitpid(child, 0)
     ended = os.waitstatus_to_exitcode(status)
     said = [(one[:1].decode(), os.fsdecode(one[1:])) for one in b"".join(parts).split(b"\0")[:-1]]
-    return _told(said, len(load.names), ended)
+    return said, ended
 
 
-def _told(said: list[tuple[str, str]], asked: int, ended: int) -> Told | str:
+def told_by(said: list[tuple[str, str]], ended: int, asked: int) -> Told | str:
+    """What the program said in answer to so many questions; a text where it did not come to them."""
     facts = {kind: text for kind, text in said if kind in "VSHLXT"}
     lists: list[list[str]] = []
     loads: list[Reality] = []
@@ -277,13 +283,13 @@ def _processor() -> tuple[frozenset[str], bool]:
     return look_at_processor(EM_X86_64)[:2]
 
 
-def _predict(host: Host, load: Load) -> list[Prediction] | str:
+def predict(host: Host, load: Load) -> list[Prediction] | str:
     """tfguard's story of the loads, those before the question included."""
     ldcache._read_cache.cache_clear()
     versions._known.clear()  # a file of the last question may have had the same number, size and time
     os.chdir(host.cwd)
     found: list[Prediction] = []
-    with _as_user(load.user, after=len(load.before)) as play, glibc.Process(host) as process:
+    with _as_user(load.user, after=len(load.before)) as play, start(host) as process:
         for position, (name, mode) in enumerate((*load.before, *load.names)):
             play(position)
             trace = process.dlopen(name, make_global=bool(mode & os.RTLD_GLOBAL))

@@ -20,17 +20,25 @@ from pathlib import Path
 
 from tests.loader.cases import CASES
 from tests.loader.laid_out import LaidOut, laid_out, what_differs
+from tests.loader.scene import Case
+from tests.musl.harness import ONE_FOR_MUSL
 from tests.oracle import outside, wheel
 from tests.oracle.forest import Forest, grow, lay_out
 from tests.oracle.inside import ask, in_world
+from tests.oracle.musl_forest import grow_musl
+from tests.oracle.musl_inside import ask_musl
+from tests.oracle.musl_worlds import MUSL_WORLDS, MuslWorld, build_musl
 from tests.oracle.shrink import shrink
 from tests.oracle.worlds import GROWN, PROGRAMS, WORLDS, Unavailable, World, build
-from tests.support.real_loader import Answer, verdict_of
+from tests.support.real_loader import Answer, Load, verdict_of
 from tfguard.image import EM_X86_64
 
+AnyWorld = World | MuslWorld
+
+ALL_WORLDS: tuple[AnyWorld, ...] = (*WORLDS, *MUSL_WORLDS)
 _ROOT = Path(GROWN)
 _SHRUNK = 3
-PROMISED = {(2, 36): 10_000}
+PROMISED = {"glibc 2.36": 10_000}
 PROMISED_ELSEWHERE = 2_000
 
 
@@ -53,20 +61,26 @@ class Result:
     shrunk: dict[int, str] = field(default_factory=dict)
 
 
-def ask_forest(world: World, forest: Forest) -> Answer | str:
+def ask_forest(world: AnyWorld, forest: Forest) -> Answer | str:
     """Lay a forest out in the world that this process has entered, and ask about it."""
     shutil.rmtree(_ROOT, ignore_errors=True)
     _ROOT.mkdir(mode=0o755)
     load = lay_out(forest, _ROOT, world.machine, world.page_size)
-    return ask(world, load, forest.program)
+    return _ask(world, load, forest.program)
 
 
-def grown(seed: int) -> Forest:
-    """The forest of a seed in any world."""
+def _ask(world: AnyWorld, load: Load, program: str = "ask_loader") -> Answer | str:
+    return ask_musl(world, load, program) if isinstance(world, MuslWorld) else ask(world, load, program)
+
+
+def grown(world: AnyWorld, seed: int) -> Forest:
+    """The forest of a seed in a world: one for all worlds of a C library."""
+    if isinstance(world, MuslWorld):
+        return grow_musl(seed, str(_ROOT))
     return grow(seed, str(_ROOT), programs=tuple(PROGRAMS), whole_process=True)
 
 
-def run(world: World, seeds: range, *, enough: int | None = None, shrinks: int = _SHRUNK) -> Result:
+def run(world: AnyWorld, seeds: range, *, enough: int | None = None, shrinks: int = _SHRUNK) -> Result:
     """Ask about the forests of these seeds, until `enough` were asked.
 
     Raises Unavailable where the world cannot be entered.
@@ -83,9 +97,11 @@ class Cases:
     left_out: dict[str, str]
 
 
-def ask_cases(world: World, cases: LaidOut) -> Cases:
+def ask_cases(world: AnyWorld, cases: LaidOut) -> Cases:
     """Ask about the named cases; raises Unavailable where the world cannot be entered."""
-    answers = in_world(world, cases.root, lambda: {name: ask(world, load) for name, load in cases.loads.items()})
+    passed_over = ONE_FOR_MUSL if isinstance(world, MuslWorld) else ()
+    loads = {name: load for name, load in cases.loads.items() if not name.startswith(passed_over)}
+    answers = in_world(world, cases.root, lambda: {name: _ask(world, load) for name, load in loads.items()})
     known = {case.id: case for case in CASES}
     differ: dict[str, str] = {}
     left_out = dict(cases.left_out)
@@ -93,21 +109,28 @@ def ask_cases(world: World, cases: LaidOut) -> Cases:
         case = known[name]
         if isinstance(answer, str):
             left_out[name] = answer
-        elif case.limit is not None:
+        elif case.limit is not None and not isinstance(world, MuslWorld):
             left_out[name] = case.limit
-        elif (words := what_differs(case, answer)) is not None:
+        elif (words := _what_differs(world, case, answer)) is not None:
             differ[name] = words
     return Cases(agree=len(answers) + len(cases.left_out) - len(differ) - len(left_out), differ=differ,
                  left_out=left_out)  # fmt: skip
 
 
-def _run_inside(world: World, seeds: range, enough: int, shrinks: int) -> Result:
+def _what_differs(world: AnyWorld, case: Case, answer: Answer) -> str | None:
+    """What is wrong with the answer to a case: glibc's must be certain where the case says so."""
+    if isinstance(world, MuslWorld):
+        return answer.disagreement if _is_wrong(answer) else None
+    return what_differs(case, answer)
+
+
+def _run_inside(world: AnyWorld, seeds: range, enough: int, shrinks: int) -> Result:
     result = Result()
     for seed in seeds:
         if result.asked == enough:
             break
         result.last_seed = seed
-        forest = grown(seed)
+        forest = grown(world, seed)
         answer = ask_forest(world, forest)
         if isinstance(answer, str):
             result.left_out[answer.partition(":")[0]] += 1
@@ -155,10 +178,10 @@ def _fields(value: object) -> str:
     return f"{type(value).__name__}({', '.join(shown)})"
 
 
-def tell(world: World, result: Result, seconds: float, first_seed: int) -> None:
+def tell(world: AnyWorld, result: Result, seconds: float, first_seed: int) -> None:
     """Print what a run showed."""
     ends = ", ".join(f"{count} {end}" for end, count in result.ends.most_common())
-    print(f"{world.name} (glibc {world.glibc[0]}.{world.glibc[1]}): seeds {first_seed} to {result.last_seed}, "
+    print(f"{world.name} ({world.libc}): seeds {first_seed} to {result.last_seed}, "
           f"{result.asked} forests, {result.loads} loads: {ends}")  # fmt: skip
     for reason, count in result.left_out.items():
         print(f"  left out: {count} where {reason}")
@@ -182,27 +205,29 @@ def _tell_cases(cases: Cases) -> bool:
 def main(arguments: list[str]) -> int:
     """Run what the command line says; the exit status is 1 where anything disagreed."""
     parser = argparse.ArgumentParser(
-        description="Asks real loaders and tfguard the same, in worlds of other Debian releases."
+        description="Asks real loaders and tfguard the same, in worlds of other Debian releases and of musl."
     )
-    parser.add_argument("--world", choices=[world.name for world in WORLDS], action="append")
+    parser.add_argument("--world", choices=[world.name for world in ALL_WORLDS], action="append")
     parser.add_argument("--forests", type=int, help="how many to ask about")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seed", type=int, help="this one alone")
     chosen = parser.parse_args(arguments)
     with laid_out() as cases:
-        wrong = [_run_world(world, chosen, cases) for world in WORLDS if world.name in (chosen.world or [world.name])]
+        wrong = [
+            _run_world(world, chosen, cases) for world in ALL_WORLDS if world.name in (chosen.world or [world.name])
+        ]
     return 1 if any(wrong) else 0
 
 
-def _run_world(world: World, chosen: argparse.Namespace, cases: LaidOut) -> bool:
+def _run_world(world: AnyWorld, chosen: argparse.Namespace, cases: LaidOut) -> bool:
     """Build, ask, judge and print; whether anything disagreed."""
-    count = chosen.forests if chosen.forests is not None else PROMISED.get(world.glibc, PROMISED_ELSEWHERE)
+    count = chosen.forests if chosen.forests is not None else PROMISED.get(world.libc, PROMISED_ELSEWHERE)
     seeds = range(chosen.first_seed, chosen.first_seed + 2 * count)  # some loads cannot be asked of their process
     if chosen.seed is not None:
         seeds = range(chosen.seed, chosen.seed + 1)
     wrong = False
     try:
-        build(world)
+        build_musl(world) if isinstance(world, MuslWorld) else build(world)
         if seeds:
             begin = time.monotonic()
             result = run(world, seeds, enough=count)
@@ -214,7 +239,7 @@ def _run_world(world: World, chosen: argparse.Namespace, cases: LaidOut) -> bool
             return wrong
         if world.machine == EM_X86_64:  # what they are made for
             wrong = _tell_cases(ask_cases(world, cases)) or wrong
-        return _judge_from_outside(world) or wrong
+        return wrong if isinstance(world, MuslWorld) else _judge_from_outside(world) or wrong
     except Unavailable as reason:
         print(f"{world.name}: left out, {reason}")
         return wrong

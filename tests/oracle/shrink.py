@@ -51,7 +51,7 @@ def _smaller(forest: Forest) -> Iterator[Forest]:
 def _smaller_environments(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
     for name, value in environment.items():
         yield {one: text for one, text in environment.items() if one != name}
-        for separator in (":", ";"):
+        for separator in (":", ";", "\n"):
             for entries in _without(tuple(value.split(separator)), at_least=1):
                 yield {**environment, name: separator.join(entries)}
 
@@ -73,6 +73,9 @@ def _simpler_plants(plant: Plant) -> Iterator[Plant]:
     if plant.library is not None:
         for library in _simpler(plant.library):
             yield replace(plant, library=library)
+    if plant.text:
+        for lines in _without(tuple(plant.text.split("\n"))):
+            yield replace(plant, text="\n".join(lines))
     yield from _set_back(plant, damage=None, mode=None, small_pages=False)
 
 
@@ -84,8 +87,9 @@ def _simpler(library: Library) -> Iterator[Library]:
         value = getattr(library, name)
         if value is not None:
             yield _changed(library, name, None)
-            for entries in _without(tuple(value.split(":")), at_least=1):
-                yield _changed(library, name, ":".join(entries))
+            for separator in (":", "\n"):
+                for entries in _without(tuple(value.split(separator)), at_least=1):
+                    yield _changed(library, name, separator.join(entries))
     yield from _set_back(
-        library, flags_1=0, stack=6, isa_needed=None, soname=None, has_gnu_hash=True, has_sysv_hash=False
+        library, flags_1=0, stack=6, isa_needed=None, soname=None, has_gnu_hash=True, has_sysv_hash=False, relr=False
     )

@@ -59,6 +59,11 @@ class World:
     place: Path | None = None
 
     @property
+    def libc(self) -> str:
+        """Its C library, for people."""
+        return f"glibc {self.glibc[0]}.{self.glibc[1]}"
+
+    @property
     def tree(self) -> Path:
         """Where the tree is, or would be; worlds that differ in how programs are run share one."""
         if self.place is not None:

@@ -242,4 +242,6 @@ def verdict_of(was: Reality) -> str:
     for words in ("undefined symbol", "version not found"):
         if all(word in was.message for word in words.split()):
             return words
+    if was.message.startswith("Error "):  # musl's, one line for each trouble
+        return was.message.partition("\n")[0].partition(" (needed by ")[0].rpartition(": ")[2]
     return was.message.split(": ", 1)[-1]

@@ -63,7 +63,7 @@ def this_host() -> Host:
     machine = program.machine if isinstance(program, Image) else EM_X86_64
     processor = look_at_processor(machine)
     flags, intel = processor.features, processor.intel
-    secure, version = _is_secure(), _glibc_version()
+    secure = _is_secure()
     used = flags - masked_features("" if secure else environment.get("GLIBC_TUNABLES", ""), version)
     return Host(
         loader=loader,
@@ -297,13 +297,15 @@ def _loaded_objects(skipped: list[str]) -> tuple[list[str], Callable[[bytes], bo
 
 
 def _loaded_images(paths: list[str], program: Image | None, environment: Mapping[str, str]) -> tuple[LoadedImage, ...]:
-    images: list[tuple[str, Image | None]] = []
-    for position, path in enumerate(paths):
-        if path:
-            images.append((path, _image_at(path)))
-        elif position == 0:
-            images.append((path, program))
-    startup = _startup_objects(images, environment)
+    """The objects of a process by the names that its loader recorded, the main program first.
+
+    glibc gives that one no name and musl the one that it was started by. musl has an unnamed one itself, the vDSO,
+    as the last that is loaded at the start.
+    """
+    images = [("", program) if position == 0 else (path, _image_at(path))
+              for position, path in enumerate(paths) if path or position == 0]  # fmt: skip
+    unnamed = next((position for position, path in enumerate(paths) if position and not path), None)
+    startup = set(range(unnamed)) if unnamed is not None else _startup_objects(images, environment)
     return tuple(
         LoadedImage(path=path, image=image, startup=index in startup) for index, (path, image) in enumerate(images)
     )

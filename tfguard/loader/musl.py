@@ -33,6 +33,8 @@ class Process:
         self._tables: dict[int, SymbolTable | None] = {}
         self._hashes: dict[bytes, int] = {}
         self._plain: frozenset[bytes] | None = None
+        # what the last call that failed has left; of what a process did before, nothing is known
+        self.errno = 0
 
     def __enter__(self) -> Process:
         return self
@@ -134,16 +136,18 @@ def is_musl(path: str) -> bool:
 
 
 def _links_of(host: Host) -> list[LinkMap]:
-    """The objects that the host's process has loaded: those needed by a bare name were found by search (M-08)."""
-    needed = {name for one in host.loaded if one.image is not None for name in one.image.needed if "/" not in name}
-    links: list[LinkMap] = []
-    for position, one in enumerate(host.loaded):
-        image = one.image if isinstance(one.image, Image) else None
-        link = LinkMap(one.path, image, is_main=position == 0 and not one.path, step="start" if one.startup else "")
+    """The objects that the host's process has loaded: those asked for by a bare name were found by search (M-08)."""
+    links = [
+        LinkMap(one.path, one.image or _own_image(one.path, host), is_main=position == 0 and not one.path,
+                step="start" if one.startup else "")
+        for position, one in enumerate(host.loaded)
+    ]  # fmt: skip
+    asked = {name for link in links if link.image is not None for name in link.image.needed if "/" not in name}
+    asked.update(_preloads(host))
+    for link, one in zip(links, host.loaded, strict=True):
         link.new = False
         link.is_global = one.startup
-        link.names = needed & {os.path.basename(one.path)}
-        links.append(link)
+        link.names = asked & {os.path.basename(one.path)}
     by_name = {name: link for link in reversed(links) for name in link.names}
     for link in links:  # the first that needs it has brought it in
         for name in link.image.needed if link.image is not None else ():
@@ -151,6 +155,12 @@ def _links_of(host: Host) -> list[LinkMap]:
             if child is not None and child.parent is None and child is not link and not child.is_main:
                 child.parent = link
     return links
+
+
+def _own_image(path: str, host: Host) -> Image | None:
+    """An object that only musl takes for one of this machine, class and byte order (M-10)."""
+    content = as_of_this_process(host.look_at(path), path, host).content if path else None
+    return content if isinstance(content, Image) else None
 
 
 def _lfs64_names(path: str) -> frozenset[bytes]:
@@ -273,13 +283,15 @@ class _Load:
             attempts: tuple[Attempt, ...] = (Attempt("path", name, outcome),)
             found = head if not number else None
             path = name
+            process.errno = number or process.errno
         else:
             known = next((one for one in process.links if name in one.names and one is not process.main), None)
             if known is not None:
                 self._note(name, requirer, (Attempt("already_loaded", known.path, ALREADY_LOADED),), known.path)
                 return known
-            result = search(name, needed_by, host)
+            result = search(name, needed_by, host, process.errno)
             attempts, number, found = result.attempts, result.errno, result.head
+            process.errno = number
             path = attempts[-1].path if found is not None else name
         if found is None:
             lookup = self._note(name, requirer, attempts, None)
@@ -301,6 +313,7 @@ class _Load:
         head = as_of_this_process(found, path, self.host)
         refusal = refused(head, self.host)
         if refusal is not None:
+            process.errno = refusal.errno or process.errno
             stopped = attempts[-1]._replace(outcome=STOPPED, detail=error_text(refusal.errno) if refusal.errno else "")
             lookup = self._note(name, requirer, (*attempts[:-1], stopped), None)
             self._refuse(refusal, name, requirer, lookup, path=path)

@@ -29,7 +29,7 @@ def is_reserved(name: str) -> bool:
 
 
 class Found(NamedTuple):
-    """The end of a search: the head of the file opened or None, the errno that is left, and what was tried."""
+    """The end of a search: the head of the file opened or None, the errno that is left in any case, what was tried."""
 
     head: Head | None
     errno: int
@@ -66,10 +66,12 @@ def lists_for(requirer: LinkMap | None, host: Host) -> Iterator[tuple[str, str]]
     yield "system_path", ":".join(host.system_directories)
 
 
-def search(name: str, requirer: LinkMap | None, host: Host) -> Found:
-    """The first file of that name that opens; an error other than not being there ends all of it (M-05)."""
+def search(name: str, requirer: LinkMap | None, host: Host, number: int = 0) -> Found:
+    """The first file of that name that opens; an error other than not being there ends all of it (M-05).
+
+    `number` is errno as it stands: where no place is tried at all, musl tells what it was before (M-04).
+    """
     attempts: list[Attempt] = []
-    number = 0
     if len(os.fsencode(name)) > _NAME_MAX:
         return Found(None, number, ())
     for step, text in lists_for(requirer, host):
@@ -80,7 +82,7 @@ def search(name: str, requirer: LinkMap | None, host: Host) -> Found:
             head = host.look_at(path)
             if not head.errno:
                 attempts.append(Attempt(step, path, TAKEN))
-                return Found(head, 0, tuple(attempts))
+                return Found(head, number, tuple(attempts))
             number = head.errno
             if number not in _PASSED_OVER:
                 attempts.append(Attempt(step, path, LIST_ENDS, os.strerror(number)))
