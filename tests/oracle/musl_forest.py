@@ -77,7 +77,7 @@ def _library(library: Library, random: Random, tokens: bool) -> Library:
         rpath=searched(library.rpath),
         runpath=searched(library.runpath),
         exports=tuple(_export(one, random) for one in library.exports),
-        relr=random.random() < 0.05,
+        relr=random.random() < 0.005,
     )
 
 

@@ -5,9 +5,13 @@ The process is told to be one of musl's; tests/musl holds what musl itself says 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.loader.scene import Scene
 from tests.rules.stage import Question, RuleCase
 from tests.support.elf_writer import Import, Library, write
+from tfguard.binary.elf import file_offset, look_at
+from tfguard.image import DT_INIT_ARRAY, DT_INIT_ARRAYSZ, DT_RELR, Image
 
 _MUSL = {"loader": "musl", "version": [1, 2], "system_directories": ["/none/lib"]}
 
@@ -32,8 +36,23 @@ def _indirect(scene: Scene) -> Question:
     return Question(target=scene.write("libx.so", write(relocated)), host=_MUSL)
 
 
+def _packed(scene: Scene) -> Question:
+    """A packed relocation completes the address of a constructor."""
+    draft = look_at(scene.write("libx.so", write(_with_constructor(0)))).content
+    assert isinstance(draft, Image)
+    where = file_offset(draft.segments, draft.dynamic[DT_RELR])
+    assert where is not None
+    place = int.from_bytes(Path(draft.path).read_bytes()[where[0] : where[0] + 8], "little")
+    return Question(target=scene.write("libx.so", write(_with_constructor(place))), host=_MUSL)
+
+
+def _with_constructor(place: int) -> Library:
+    return Library(soname="libx.so", relr=True, extra=((DT_INIT_ARRAY, place), (DT_INIT_ARRAYSZ, 8)))
+
+
 CASES = (
     RuleCase("TFG210-manylinux-wheel-on-alpine", _for_glibc),
     RuleCase("TFG211-late-static-tls", _late_tls),
     RuleCase("TFG212-indirect-function", _indirect),
+    RuleCase("TFG213-packed-relocations", _packed),
 )

@@ -201,6 +201,12 @@ class SymbolTable:
         """The addresses within these ranges that relocations write to, as far as the tables are looked at."""
         return targets_within(self.image, self._fd, ranges)
 
+    def packed_constructor(self) -> int | None:
+        """What the file has for the first constructor that a packed relocation completes; None where none is."""
+        from tfguard.binary.packed import packed_constructor  # wanted for old releases of musl alone
+
+        return packed_constructor(self.image, self._fd)
+
     def symbol(self, position: int) -> tuple[Reference, bool] | None:
         """The entry at a position, and whether it binds to itself (G-133); None where there is none to read."""
         symbol = self._format.symbol

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import takewhile
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfguard.binary.elf import look_at
 from tfguard.hosts.host import Host, LoadedImage, kernel_release
@@ -15,6 +15,9 @@ from tfguard.hosts.limits import look_at_limits
 from tfguard.hosts.loader_file import glibc_facts, lib_token
 from tfguard.hosts.processor import look_at_processor, masked_features
 from tfguard.image import EM_AARCH64, EM_X86_64, Image
+
+if TYPE_CHECKING:
+    from tfguard.hosts.loader_family import LoaderFile
 
 _TOKEN_PLATFORMS = {EM_X86_64: "x86_64", EM_AARCH64: "aarch64"}
 
@@ -50,7 +53,8 @@ def this_host() -> Host:
     loader = "glibc" if loader_path and system_directories else "unknown"
     version = _glibc_version()
     if not loader_path and (musl := _musl(paths)) is not None:
-        loader, version, system_directories = musl
+        found, system_directories = musl
+        loader, version, features = "musl", found.version or (1, 2), found.features
     if loader == "unknown":
         skipped.append("the dynamic loader of this process is none that tfguard knows")
     started = _started_through(loader_path, environment, skipped)
@@ -211,15 +215,15 @@ def _glibc_version() -> tuple[int, int]:
         return (2, 17)
 
 
-def _musl(paths: list[str]) -> tuple[str, tuple[int, int], tuple[str, ...]] | None:
-    """Loader, version and system path of a process that musl loaded; None where that is not so (ld-so.md H-01)."""
+def _musl(paths: list[str]) -> tuple[LoaderFile, tuple[str, ...]] | None:
+    """musl's own file and its system path, in a process that musl loaded; None where that is not so (ld-so.md H-01)."""
     path = next((one for one in paths if os.path.basename(one).startswith(("ld-musl-", "libc.musl-"))), None)
     if path is None:
         return None
     from tfguard.hosts.loader_family import read_loader, system_directories
 
     found = read_loader(path)
-    return ("musl", found.version or (1, 2), system_directories(found, path)) if found.family == "musl" else None
+    return (found, system_directories(found, path)) if found.family == "musl" else None
 
 
 def _loader_file(path: str) -> tuple[frozenset[str], tuple[str, ...]]:

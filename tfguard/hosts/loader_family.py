@@ -12,14 +12,17 @@ from tfguard.hosts.root import HERE, Root
 _LIMIT = 1 << 23
 _GLIBC_VERSION = re.compile(rb"(?:GNU C Library|ld\.so) [^\0\n]{0,120}release version (\d+)\.(\d+)")
 _MUSL = re.compile(rb"musl libc \(([\w.-]+)\)")
-_MUSL_VERSION = re.compile(rb"\0(\d+)\.(\d+)\.\d+(?:-[\w-]+)?\0")
+_MUSL_VERSION = re.compile(rb"\0(\d+)\.(\d+)\.(\d+)(?:-[\w-]+)?\0")
 _MUSL_PATH = re.compile(rb"\0(/[\w./-]+(?::/[\w./-]+)+)\0")
+# The first release that applies packed relative relocations (V-30).
+_MUSL_RELR = (1, 2, 4)
 
 
 class LoaderFile(NamedTuple):
     """What the file of a loader tells of it.
 
-    `family` is "glibc", "musl" or "" for what is neither. `directories` are the compiled-in ones, `cache` the path of
+    `family` is "glibc", "musl" or "" for what is neither. `features` are what the model asks for: of musl
+    "packed-relocations", that it applies DT_RELR. `directories` are the compiled-in ones, `cache` the path of
     ld.so.cache. `version` is that of glibc where this very file has it, or of musl without its last number; `name` is
     what musl calls the machine.
     """
@@ -40,11 +43,13 @@ def read_loader(path: str) -> LoaderFile:
     except OSError:
         return LoaderFile("")
     if (machine := _MUSL.search(data)) is not None:
-        version = _MUSL_VERSION.search(data)
+        found = _MUSL_VERSION.search(data)
+        major, minor, patch = (int(one) for one in found.groups()) if found is not None else _MUSL_RELR
         return LoaderFile(
             "musl",
+            features=frozenset(("packed-relocations",)) if (major, minor, patch) >= _MUSL_RELR else frozenset(),
             directories=_musl_path(data),
-            version=(int(version[1]), int(version[2])) if version is not None else None,
+            version=(major, minor) if found is not None else None,
             name=machine[1].decode("ascii"),
         )
     features, directories = glibc_facts(data)

@@ -116,7 +116,7 @@ def survey(
         hidden=_hidden(on_path, (*roots, *needed), python),
         shadows=_shadows(name, package, python, here),
         source_tree=_source_tree(package),
-        foreign=_foreign((*roots, *needed), natives, python),
+        foreign=_foreign((*roots, *needed), natives, python, host.loader),
         unmet=find_unmet(roots, here, deaths, python) if roots else (),
         vital=frozenset(one.beside for one in deaths if one.missing and one.among(here) is not None),
         addons=_addons(here, name),
@@ -291,9 +291,9 @@ def _source_tree(package: Package) -> str | None:
 
 
 def _foreign(
-    distributions: tuple[Distribution, ...], natives: tuple[Native, ...], python: Python
+    distributions: tuple[Distribution, ...], natives: tuple[Native, ...], python: Python, libc: str
 ) -> tuple[Foreign, ...]:
-    found = (find_foreign(one, python, module_of(one.name, one.site, listing)) for one in distributions)
+    found = (find_foreign(one, python, module_of(one.name, one.site, listing), libc) for one in distributions)
     return tuple(one for one in found if one is not None)
 
 

@@ -12,7 +12,9 @@ from tfguard.installed.python import Python
 _MODULE_LIMIT = 1 << 22
 # pybind11 compares this text in a module with the running interpreter's version and refuses another.
 _COMPILED_FOR = re.compile(rb"\x003\.(\d{1,2})\x00")
-_SYSTEMS = {"linux": ("linux", "manylinux"), "darwin": ("macosx",), "win32": ("win",)}
+_SYSTEMS = {"linux": ("linux", "manylinux", "musllinux"), "darwin": ("macosx",), "win32": ("win",)}
+# PEP 600 and PEP 656: what a wheel says that was built for one C library of Linux, and not for the other.
+_OF_THE_OTHER = {"glibc": "musllinux", "musl": "manylinux"}
 
 
 class Foreign(NamedTuple):
@@ -28,8 +30,11 @@ class Foreign(NamedTuple):
     compiled: bool = False
 
 
-def find_foreign(distribution: Distribution, python: Python, module: str | None) -> Foreign | None:
-    """What the tags say against a distribution, None where one of them fits; `module` is a native module of it."""
+def find_foreign(distribution: Distribution, python: Python, module: str | None, libc: str) -> Foreign | None:
+    """What the tags say against a distribution, None where one of them fits; `module` is a native module of it.
+
+    `libc` is "glibc", "musl", or another word where it is neither or not known.
+    """
     from packaging.tags import Tag, parse_tag
 
     texts = wheel_tags(distribution)
@@ -39,7 +44,9 @@ def find_foreign(distribution: Distribution, python: Python, module: str | None)
             tags |= parse_tag(text)
         except ValueError:  # no tag: of what is not known nothing is said
             continue
-    against = [(_other_python(one.interpreter, one.abi, python), _other_platform(one.platform, python)) for one in tags]
+    against = [
+        (_other_python(one.interpreter, one.abi, python), _other_platform(one.platform, python, libc)) for one in tags
+    ]
     if not against or (None, None) in against:
         return None
     wrong_python, wrong_platform = min(against, key=lambda one: (one[0] is not None) + (one[1] is not None))
@@ -57,10 +64,12 @@ def _other_python(interpreter: str, abi: str, python: Python) -> str | None:
     return f"3.{minor}"
 
 
-def _other_platform(platform: str, python: Python) -> str | None:
+def _other_platform(platform: str, python: Python, libc: str) -> str | None:
     if platform == "any":
         return None
     right = platform.startswith(_SYSTEMS.get(python.system, ("",)))
+    if python.system == "linux" and libc in _OF_THE_OTHER:
+        right = right and not platform.startswith(_OF_THE_OTHER[libc])
     machine = python.machine if python.system != "darwin" else ("universal2", "intel", python.machine)
     return None if right and platform.endswith(machine) else platform
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tfguard.binary.symbols import SymbolTable
 from tfguard.hosts.host import Host
 from tfguard.hosts.loader_family import entries_of
-from tfguard.image import DF_TEXTREL, DT_FLAGS, DT_TEXTREL, Head, Image, machine_name
+from tfguard.image import DF_TEXTREL, DT_FLAGS, DT_RELRSZ, DT_TEXTREL, Head, Image, machine_name
 from tfguard.loader.glibc_file import Refusal
 from tfguard.loader.glibc_text import unmarked_text_relocation
 from tfguard.loader.link_map import LinkMap
@@ -20,6 +20,8 @@ from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, UNREADABLE, Att
 
 # Names with "64" at the end that musl resolves to the plain ones: the list that it holds begins so (V-31).
 _LFS64 = b"aio_cancel\0aio_error\0"
+# Below it nothing is mapped, in programs of any kind: the lowest begin here.
+_UNMAPPED = 1 << 22
 
 
 class Process:
@@ -395,6 +397,10 @@ class _Load:
                     raise _Refused(failure)
             if (died := _unmarked_text_relocation(process, link)) is not None:
                 raise _Refused(died)
+        if "packed-relocations" not in self.host.features and not self.failures:
+            for link in reversed(links):  # constructors run when all is relocated, those of what is needed first
+                if (died := _packed_relocations(process, link)) is not None:
+                    raise _Refused(died)
 
     # --- words
 
@@ -438,6 +444,26 @@ def _unmarked_text_relocation(process: Process, link: LinkMap) -> Failure | None
     dynamic = {tag: value & ~DF_TEXTREL if tag == DT_FLAGS else value for tag, value in image.dynamic.items()}
     plain = LinkMap(link.path, image._replace(dynamic=dynamic), parent=link.parent)
     return unmarked_text_relocation(plain, table, process.host)
+
+
+def _packed_relocations(process: Process, link: LinkMap) -> Failure | None:
+    """The death of what musl leaves unrelocated up to 1.2.3: certain where a constructor is called so (V-30)."""
+    table, image = process.table(link), link.image
+    if table is None or image is None or not image.dynamic.get(DT_RELRSZ):
+        return None
+    called = table.packed_constructor()
+    return Failure(
+        kind="packed-relocations",
+        rule="V-30",
+        message=None,
+        path=link.path,
+        name=link.path,
+        requirer=link.parent.path if link.parent is not None and not link.parent.is_main else None,
+        signal="SIGSEGV",
+        certain=called is not None and called < _UNMAPPED,
+        detail="no address that DT_RELR names is relocated" if called is None
+        else f"a constructor is called at {called:#x}, which is not relocated",
+    )  # fmt: skip
 
 
 def _is_a_libc(table: SymbolTable) -> bool:

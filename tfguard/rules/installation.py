@@ -15,6 +15,8 @@ from tfguard.rules.words import Rows, base
 if TYPE_CHECKING:
     from tfguard.installed.elsewhere import OtherPython
     from tfguard.installed.record import Standing
+    from tfguard.installed.survey import Installed
+    from tfguard.installed.wheel_tags import Foreign
 
 _SHOWN = 6
 
@@ -110,6 +112,14 @@ def not_installed(case: Case) -> Verdict | None:
     )
 
 
+def _system(foreign: Foreign, installed: Installed) -> str:
+    """What this is in place of the platform that something was built for, with the C library where that differs."""
+    python, platform = installed.python, foreign.other_platform or ""
+    differs = platform.startswith(("manylinux", "musllinux")) and platform.endswith(python.machine)
+    system = f"{python.system} with {installed.libc}" if differs and python.system == "linux" else python.system
+    return f"{system} on {python.machine}"
+
+
 @rule("TFG402", "Installed for another Python or another system")
 def wheel_of_another_platform(case: Case) -> Verdict | None:
     """The tags of the wheel that was installed do not fit this Python or this machine.
@@ -126,7 +136,7 @@ def wheel_of_another_platform(case: Case) -> Verdict | None:
     ordered = sorted(installed.foreign, key=lambda one: not one.compiled)
     first, python = ordered[0], installed.python
     made = f"for Python {first.other_python}" if first.other_python else f"for {first.other_platform}"
-    here = f"this is Python {python.short}" if first.other_python else f"this is {python.system} on {python.machine}"
+    here = f"this is Python {python.short}" if first.other_python else f"this is {_system(first, installed)}"
     rows = [("installed", f"{one.distribution} ({', '.join(one.tags[:2])})") for one in ordered[:_SHOWN]]
     return Verdict(
         message=f"{first.distribution} was built {made}, {here}",

@@ -109,4 +109,40 @@ def unsupported_relocation(case: Case) -> Verdict | None:
     )
 
 
-RULES = (glibc_library_on_musl, late_static_tls, unsupported_relocation)
+@rule("TFG213", "Packed relocations, and a musl that does not apply them")
+def packed_relocations(case: Case) -> Verdict | None:
+    """The library keeps its relative relocations packed (DT_RELR), which musl applies from release 1.2.4 on.
+
+    An older musl takes such a file without a word and leaves its pointers as they are in the file: it calls a
+    constructor where nothing is, and the process is killed. Linkers pack with -z pack-relative-relocs. The libgcc_s,
+    libstdc++ and libgfortran of newer Alpines are linked so, and wheels bring them along (numpy 2.4 does): their tag
+    musllinux_1_2 promises musl 1.2.0, and pip installs them where they die, up to Alpine 3.17.
+    """
+    failure = case.failure
+    if failure is None or failure.kind != "packed-relocations":
+        return None
+    name = base(failure.path)
+    image = f"FROM python:{case.python or '3'}-alpine"
+    remedies = (Remedy(f"Use an image with musl 1.2.4 or later (Alpine 3.18 and later): {image}."),)
+    distribution = case.origin.distribution if case.origin is not None else case.distribution
+    if distribution is not None:
+        words = [case.host.executable, "-m", "pip", "install", "--force-reinstall", "--no-binary", distribution]
+        remedies += (Remedy("Build it here, with this system's linker.", shlex.join([*words, distribution])),)
+    else:
+        remedies += (Remedy("Link it without -z pack-relative-relocs."),)
+    return Verdict(
+        message=f"{name} has packed relocations (DT_RELR), and the musl of this process is too old to apply them",
+        path=failure.path,
+        evidence=(
+            *needed_by(case),
+            ("file", failure.path),
+            ("have", "musl up to 1.2.3, which leaves these addresses as they are in the file"),
+            ("need", "musl 1.2.4 or later"),
+            ("so", failure.detail),
+            *loader_row(case),
+        ),
+        remedies=remedies,
+    )
+
+
+RULES = (glibc_library_on_musl, late_static_tls, unsupported_relocation, packed_relocations)
