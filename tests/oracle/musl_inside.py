@@ -9,6 +9,7 @@ from dataclasses import replace
 from tests.oracle.inside import Told, death_of, predict, prediction_of, run, told_by
 from tests.oracle.musl_worlds import MuslWorld
 from tests.support.real_loader import Answer, Load, Prediction, Reality
+from tfguard.binary import packed
 from tfguard.binary import program as program_file
 from tfguard.hosts import live
 from tfguard.hosts.foreign_host import host_of_program
@@ -17,7 +18,7 @@ from tfguard.image import Image
 from tfguard.loader import musl, musl_file, musl_search, musl_symbols
 
 # What the prediction imports only when it needs it must be there before the root is another.
-_NEEDED_LATER = (musl, musl_file, musl_search, musl_symbols, program_file)
+_NEEDED_LATER = (packed, musl, musl_file, musl_search, musl_symbols, program_file)
 
 # The exit status of musl where a program cannot be started.
 _NOT_STARTED = 127

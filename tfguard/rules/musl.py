@@ -123,7 +123,7 @@ def packed_relocations(case: Case) -> Verdict | None:
         return None
     name = base(failure.path)
     image = f"FROM python:{case.python or '3'}-alpine"
-    remedies = (Remedy(f"Use an image with musl 1.2.4 or later (Alpine 3.18 and later): {image}."),)
+    remedies: tuple[Remedy, ...] = (Remedy(f"Use an image with musl 1.2.4 or later (Alpine 3.18 and later): {image}."),)
     distribution = case.origin.distribution if case.origin is not None else case.distribution
     if distribution is not None:
         words = [case.host.executable, "-m", "pip", "install", "--force-reinstall", "--no-binary", distribution]
