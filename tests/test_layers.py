@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("mangling.*", "plain"),
     ("binary.*", "hosts.root", "hosts.loader_file", "hosts.loader_family"),
     ("hosts.mac", "hosts.foreign", "hosts.host", "evidence.gpu_stack", "installed.sys_path", "installed.installation"),
-    ("installed.imports", "installed.mac_packages", "hosts.named"),
+    ("installed.imports", "installed.mac_packages", "hosts.named", "hosts.linux_system", "installed.wheel_name"),
     ("hosts.processor", "hosts.limits"),
     ("hosts.live", "hosts.live_mac", "installed.*"),
     ("loader.*",),

@@ -6,10 +6,10 @@ import errno
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from tfguard.binary.macho import Identity, Source, read_head
 from tfguard.macho_image import MachoHead, Table
@@ -71,6 +71,22 @@ class MemberSource:
         """Read these parts in one pass over the member."""
         wanted = sorted((one.offset, one.size) for one in tables if 0 <= one.offset < self.size)
         self._pass_over([(at, min(size, self.size - at)) for at, size in wanted])
+
+    def copy(self, tables: Sequence[Table], file: BinaryIO) -> None:
+        """Write these parts to their places in a file, in one pass over the member; what cannot be had is left out."""
+        if self.size > _MEMBER_LIMIT:
+            return
+        try:
+            with _archive(self._member.wheel, _identity(self._member.wheel)).open(self._member.name) as stream:
+                for at, size in sorted(tables):
+                    stream.seek(at)
+                    file.seek(at)
+                    left = min(size, self.size - at)
+                    while left > 0 and (data := stream.read(min(left, _AT_ONCE))):
+                        file.write(data)
+                        left -= len(data)
+        except _BROKEN:
+            return
 
     def close(self) -> None:
         self._kept.clear()
@@ -135,8 +151,12 @@ class Wheels:
         prefix = f"{os.path.normpath(path)}/"
         yield from sorted(one for one in self._index() if one.startswith(prefix))
 
+    def members(self) -> dict[str, Member]:
+        """Every file by its path once installed."""
+        return dict(self._index())
+
     def _index(self) -> dict[str, Member]:
-        """Every file by its path once installed, read when first asked for."""
+        """The same, read when first asked for."""
         if not self._members:
             for wheel in self.paths:
                 for info in _archive(wheel, _identity(wheel)).infolist():

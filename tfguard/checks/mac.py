@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from tfguard.binary.files import Disk
+from tfguard.checks.alike import once
 from tfguard.hosts.host import Host
 from tfguard.hosts.mac import Mac
 from tfguard.installed.mac_packages import MacNative, MacPackage, find_mac_package, mac_natives
@@ -18,6 +19,8 @@ from tfguard.report import Report
 if TYPE_CHECKING:
     from tfguard.finding import Finding
 
+# What is wrong with a whole package where it is wrong with one of its files.
+_ALIKE = frozenset(("TFG802", "TFG804", "TFG805", "TFG808", "TFG810", "TFG814"))
 # What a load that comes first may bring: another module of the package has it in the process by then.
 _HANG_ON_OTHERS = ("dylib-missing", "macho-symbol")
 
@@ -60,28 +63,7 @@ def play_natives(
             judged.update(() if cause is None else (cause,))
             for finding in _judge(host, trace, fatal=fatal or native.certain):
                 found.setdefault((finding.code, str(finding.path)), finding)
-    return tuple(traces), _once(found.values(), host.mac or Mac())
-
-
-def _once(findings: Iterable[Finding], mac: Mac) -> tuple[Finding, ...]:
-    """Of what every file of a package gets alike, the first, with how many more there are."""
-    groups: dict[tuple[str, ...], list[Finding]] = {}
-    for one in findings:
-        path = str(one.path)
-        site = next((site for site in mac.sites if path.startswith(f"{site}/")), None)
-        package = path[len(site) + 1 :].partition("/")[0] if site is not None else path
-        alike = one.code in _ALIKE
-        groups.setdefault((one.code, package, "" if alike else path, one.severity), []).append(one)
-    kept = []
-    for same in groups.values():
-        first, more = same[0], len(same) - 1
-        count = (("also", f"{more} more {'file' if more == 1 else 'files'} of the same package"),) if more else ()
-        kept.append(replace(first, evidence=(*first.evidence[:-1], *count, *first.evidence[-1:])))
-    return tuple(kept)
-
-
-# What is wrong with a whole package where it is wrong with one of its files.
-_ALIKE = frozenset(("TFG802", "TFG804", "TFG805", "TFG808", "TFG810", "TFG814"))
+    return tuple(traces), once(found.values(), (host.mac or Mac()).sites, _ALIKE)
 
 
 def check_mac_library(

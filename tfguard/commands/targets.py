@@ -36,30 +36,24 @@ def reports_of(options: argparse.Namespace) -> list[Report]:
 
 
 def _for_another_host(options: argparse.Namespace) -> list[Report]:
-    """Wheels together, each library by itself, for a machine that is named."""
+    """Wheels and libraries for a machine that is named."""
     from zipfile import BadZipFile
 
-    from tfguard.checks.check import check_library
-    from tfguard.checks.wheels import check_wheels
-    from tfguard.hosts.named import UnknownHost, named_host
+    from tfguard.checks.elsewhere import check_elsewhere
 
-    try:
-        host = named_host(options.host)
-    except UnknownHost as error:
-        raise UsageError(str(error)) from None
-    wheels = [one for one in options.targets if one.endswith(".whl")]
-    others = [one for one in options.targets if one not in wheels]
-    for one in others or ([] if wheels else ["nothing"]):
+    for one in options.targets or ["nothing"]:
         if not os.path.isfile(one):
             raise UsageError(f"with --host there must be wheels or libraries to check; {one} is no file")
-    reports = [check_library(os.path.abspath(one), host=host, ignore=options.ignore) for one in others]
-    if wheels:
-        try:
-            symbols = not options.files_only
-            reports.append(check_wheels(wheels, host, ignore=options.ignore, symbols=symbols))
-        except (OSError, BadZipFile) as error:
-            raise UsageError(f"{error.strerror if isinstance(error, OSError) else error}: {wheels[0]}") from None
-    return reports
+    try:
+        return check_elsewhere(
+            options.host, options.targets, python=options.python, ignore=options.ignore, symbols=not options.files_only
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"{error.filename or options.targets[0]}: {error.strerror}") from None
+    except BadZipFile as error:
+        raise UsageError(f"{options.targets[0]}: {error}") from None
 
 
 def _package_report(target: str, host: Host | None, options: argparse.Namespace) -> Report:

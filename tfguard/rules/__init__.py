@@ -27,9 +27,13 @@ from tfguard.rules import (
 )
 from tfguard.rules.rule import Rule
 
-_FAMILIES = (processor, process, plugin, machine, file, content, mapping, gpu_driver, needed, version, symbol, guarding)
+_FAMILIES = (processor, process, plugin, machine, file, content, mapping, gpu_driver, needed, version, symbol)
 
-CAUSES: tuple[Rule, ...] = tuple(one for family in _FAMILIES for one in family.RULES)
+CAUSES: tuple[Rule, ...] = (
+    *(one for family in _FAMILIES for one in family.RULES),
+    installation.wheel_of_another_platform,  # a wheel that is not installed yet
+    *guarding.RULES,
+)
 INSTALLATION: tuple[Rule, ...] = (*installation.RULES, *requirements.RULES)
 WARNINGS: tuple[Rule, ...] = (*file.WARNINGS, *symbol.WARNINGS, *guarding.WARNINGS)
 # On a Mac another loader decides, and none of the causes above holds but those about tfguard itself.

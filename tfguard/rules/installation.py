@@ -10,6 +10,7 @@ from tfguard.case import Case
 from tfguard.finding import Remedy
 from tfguard.rules.pip import again, install, pip, remove_and_install
 from tfguard.rules.rule import Verdict, rule
+from tfguard.rules.wheel import wheel_that_pip_refuses
 from tfguard.rules.words import Rows, base
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _system(foreign: Foreign, installed: Installed) -> str:
     return f"{system} on {python.machine}"
 
 
-@rule("TFG402", "Installed for another Python or another system")
+@rule("TFG402", "Made for another Python or another system")
 def wheel_of_another_platform(case: Case) -> Verdict | None:
     """The tags of the wheel that was installed do not fit this Python or this machine.
 
@@ -130,6 +131,8 @@ def wheel_of_another_platform(case: Case) -> Verdict | None:
     is used with another Python than the one it was made by. TensorFlow's modules compare the version they were built
     for with the running Python's and refuse another.
     """
+    if case.failure is not None and case.failure.kind == "wheel-tags":
+        return wheel_that_pip_refuses(case)
     installed = case.installed
     if installed is None or not installed.foreign:
         return None
