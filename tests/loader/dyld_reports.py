@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.mac_tree import Content
 from tests.support.macho_writer import Macho, Signing
+from tfguard.hosts.mac import SharedCache
 
 CR = "/System/Volumes/Preboot/Cryptexes/OS"
 ELF = b"\x7fELF\x02\x01\x01\x00" + bytes(8192)
@@ -55,9 +56,25 @@ _GRAIN = (
     "index_shuffle_module.so"
 )
 _ORT = "/Users/user/Desktop/cep/node_modules/onnxruntime-node/bin/napi-v3/darwin/arm64/onnxruntime_binding.node"
+_TFE = "/Users/user/tensorflow_macos_venv/lib/python3.8/site-packages/tensorflow/python/_pywrap_tfe.so"
+_EULER = "/Users/user/clawpack/build/cp313/riemann/riemann/euler_mapgrid_3D.cpython-313-darwin.so"
+_ACR = "/Users/user/conrad-sdk/sample-apps/python-acr-client/conrad_acr_client/mac/acrcloud_extr_tool.so"
+_METAL = "/Users/user/env/miniforge3/lib/python3.9/site-packages/tensorflow-plugins/libmetal_plugin.dylib"
+_PYWRAP = "/Users/SummerREU/anaconda/lib/python2.7/site-packages/tensorflow/python/_pywrap_tensorflow.so"
+_C2PA = "/Users/user/node_modules/@contentauth/c2pa-node/dist/index.node"
+_GMM = "/Library/Frameworks/R.framework/Versions/4.2-arm64/Resources/library/gmm/libs/gmm.so"
+_LIBPYTHON = "/Users/user/mosaic/envs/py39/lib/libpython3.9.dylib"
+_PANDAS = "/Users/user/.local/lib/python3.9/site-packages/pandas/_libs/interval.cpython-39-darwin.so"
+_ENGINE = "/Users/user/OpenViking/bot/.venv/lib/python3.11/site-packages/openviking/storage/vectordb/engine.so"
+_TFI = "/Users/abc/Sites/tfgpu/lib/python3.6/site-packages/tensorflow/python/_pywrap_tensorflow_internal.so"
+_CRYPTO, _CELLAR = "/usr/local/lib/libcrypto.dylib", "/usr/local/Cellar/openssl@3/3.3.1/lib/libcrypto.3.dylib"
 _EDGEPY = (
     "/Users/user/opt/anaconda3/envs/inmoose_test/lib/python3.9/site-packages/inmoose/edgepy/"
     "edgepy_cpp.cpython-39-darwin.so"
+)
+_NO_CDHASH = (
+    f"code signature in <UUID> '{_CELLAR}' not valid for use in process: mapped file has no cdhash, completely "
+    "unsigned? Code has to be at least ad-hoc signed."
 )
 
 
@@ -225,6 +242,158 @@ REPORTS: tuple[Report, ...] = (
         message=f"dlopen({_ZERO_OUT}, 6): Symbol not found: __ZN10tensorflow10DEVICE_CPUE\n"
         f"  Referenced from: {_ZERO_OUT}\n  Expected in: flat namespace\n in {_ZERO_OUT}",
     ),
+    Report(
+        id="11-pywrap-internal-missing",
+        link="https://github.com/apple/tensorflow_macos/issues/225",
+        version=(11, 2, 0),
+        target=_TFE,
+        files={
+            _TFE: Macho(install_name="x", needs=("@rpath/_pywrap_tensorflow_internal.so",), rpaths=("@loader_path/",))
+        },
+        message=f"dlopen({_TFE}, 2): Library not loaded: @rpath/_pywrap_tensorflow_internal.so\n"
+        f"  Referenced from: {_TFE}\n  Reason: image not found",
+    ),
+    Report(
+        id="11-absolute-dependent-missing",
+        link="https://github.com/TomHeaven/tensorflow-osx-build/issues/6",
+        version=(10, 15, 0),
+        target=_TFI,
+        mode=6,
+        files={_TFI: Macho(arch="x86_64", install_name="x", needs=("/usr/local/lib/libgomp.1.dylib",))},
+        mac={"architecture": "x86_64"},
+        message=f"dlopen({_TFI}, 6): Library not loaded: /usr/local/lib/libgomp.1.dylib\n"
+        f"  Referenced from: {_TFI}\n  Reason: image not found",
+    ),
+    Report(
+        id="11-wrong-architecture-twice",
+        link="https://github.com/apple/tensorflow_macos/issues/273",
+        version=(11, 3, 0),
+        target=_INTERNAL,
+        mode=6,
+        files=_wrong(_INTERNAL, "arm64"),
+        mac={"architecture": "x86_64"},
+        message=f"dlopen({_INTERNAL}, 6): no suitable image found.  Did find:\n\t{_INTERNAL}: mach-o, but wrong "
+        f"architecture\n\t{_INTERNAL}: mach-o, but wrong architecture",
+    ),
+    Report(
+        id="10.15-symbol-of-the-system",
+        link="https://github.com/tensorflow/tensorflow/issues/3034",
+        version=(10, 15, 0),
+        target=_PYWRAP,
+        files={
+            _PYWRAP: Macho(
+                arch="x86_64",
+                install_name="x",
+                minos="10.8",
+                needs=("/usr/lib/libSystem.B.dylib",),
+                imports=((1, "___sincos_stret"),),
+            ),
+            "/usr/lib/libSystem.B.dylib": Macho(
+                arch="x86_64", install_name="/usr/lib/libSystem.B.dylib", exports={"_printf": 0}
+            ),
+        },
+        mac={"architecture": "x86_64", "cache": SharedCache(paths=frozenset())},
+        message=f"dlopen({_PYWRAP}, 2): Symbol not found: ___sincos_stret\n  Referenced from: {_PYWRAP}\n"
+        f"  Expected in: /usr/lib/libSystem.B.dylib\n in {_PYWRAP}",
+    ),
+    Report(
+        id="12.6-absolute-dependent-missing",
+        link="https://github.com/fxcoudert/gfortran-for-macOS/issues/49",
+        version=(12, 6, 0),
+        target=_GMM,
+        mode=6,
+        files={_GMM: Macho(install_name="gmm.so", needs=("/opt/R/arm64/gfortran/lib/libgomp.1.dylib",))},
+        message=f"dlopen({_GMM}, 0x0006): Library not loaded: '/opt/R/arm64/gfortran/lib/libgomp.1.dylib'\n"
+        f"  Referenced from: '{_GMM}'\n  Reason: tried: '/opt/R/arm64/gfortran/lib/libgomp.1.dylib' (no such file), "
+        "'/usr/local/lib/libgomp.1.dylib' (no such file), '/usr/lib/libgomp.1.dylib' (no such file)",
+    ),
+    Report(
+        id="12-metal-plugin-of-another-tensorflow",
+        link="https://github.com/tensorflow/models/issues/10617",
+        version=(12, 3, 1),
+        target=_METAL,
+        mode=6,
+        files={_METAL: Macho(install_name="x", imports=((-2, "_TF_AllocateOutput"),))},
+        message=f"dlopen({_METAL}, 0x0006): symbol not found in flat namespace '_TF_AllocateOutput'",
+    ),
+    Report(
+        id="14-no-rpath-at-all",
+        link="https://github.com/fxcoudert/gfortran-for-macOS/issues/67",
+        version=(14, 7, 0),
+        target=_EULER,
+        files={_EULER: Macho(filetype="bundle", sdk="14.0", needs=("@rpath/libgfortran.5.dylib",))},
+        message=f"dlopen({_EULER}, 0x0002): Library not loaded: @rpath/libgfortran.5.dylib\n"
+        f"  Referenced from: <UUID> {_EULER}\n  Reason: no LC_RPATH's found",
+    ),
+    Report(
+        id="14-arm64e-or-arm64",
+        link="https://github.com/acrcloud/acrcloud_sdk_python/issues/41",
+        version=(14, 4, 0),
+        target=_ACR,
+        files=_wrong(_ACR, "x86_64"),
+        message=f"dlopen({_ACR}, 0x0002): "
+        + _tried_thrice(
+            _ACR, "mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64e' or 'arm64')"
+        ),
+    ),
+    Report(
+        id="14-libpython-of-the-other-processor",
+        link="https://github.com/beroukhim-lab/BISCUT-py3/issues/8",
+        version=(14, 4, 0),
+        target=_LIBPYTHON,
+        mode=0xA,
+        files=_wrong(_LIBPYTHON, "x86_64"),
+        mac={"arm64e_dyld": False},
+        message=f"dlopen({_LIBPYTHON}, 0x000A): "
+        + _tried_thrice(_LIBPYTHON, "mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64')"),
+    ),
+    Report(
+        id="13-module-of-the-other-processor",
+        link="https://github.com/mindspore-ai/mindspore/issues/249",
+        version=(13, 6, 0),
+        target=_PANDAS,
+        files=_wrong(_PANDAS, "x86_64"),
+        mac={"arm64e_dyld": False},
+        message=f"dlopen({_PANDAS}, 0x0002): "
+        + _tried_thrice(_PANDAS, "mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64')"),
+    ),
+    Report(
+        id="14-real-path-tried-as-well",
+        link="https://github.com/Leseratte10/acsm-calibre-plugin/issues/109",
+        version=(14, 5, 0),
+        target=_CRYPTO,
+        mode=6,
+        files={_CRYPTO: _CELLAR, _CELLAR: Macho(arch="x86_64", install_name=_CELLAR, sign=False)},
+        mac={"architecture": "x86_64", "validates_libraries": True, "team": "NTY7FVCEKP"},
+        message=f"dlopen({_CRYPTO}, 0x0006): tried: "
+        + ", ".join(
+            f"'{path}' ({why})"
+            for place in (_CRYPTO, _CELLAR)
+            for path, why in ((place, _NO_CDHASH), (f"{CR}{place}", "no such file"), (place, _NO_CDHASH))
+        ),
+    ),
+    Report(
+        id="26-not-a-macho",
+        link="https://github.com/contentauth/c2pa-js/issues/180",
+        version=(26, 0, 0),
+        target=_C2PA,
+        mode=1,
+        files={_C2PA: ELF},
+        message=f"dlopen({_C2PA}, 0x0001): " + _tried_thrice(_C2PA, "slice is not valid mach-o file"),
+    ),
+    Report(
+        id="26.4-arm64e-v1",
+        link="https://github.com/volcengine/OpenViking/issues/387",
+        version=(26, 4, 0),
+        target=_ENGINE,
+        files=_wrong(_ENGINE, "x86_64"),
+        message=f"dlopen({_ENGINE}, 0x0002): "
+        + _tried_thrice(
+            _ENGINE,
+            "mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64e' or 'arm64e.v1' or 'arm64' or "
+            "'arm64')",
+        ),
+    ),
 )
 
 # Candidate lists that were reported, the paths shortened: what stands in front of and behind them is left out.
@@ -367,6 +536,7 @@ SEARCHES: tuple[Search, ...] = (
     ),
     Search(
         id="rpath-12-without-any",
+        link="https://github.com/mesonbuild/meson/issues/10711",
         name="@rpath/x",
         version=(12, 2, 0),
         static=True,
@@ -390,6 +560,35 @@ SEARCHES: tuple[Search, ...] = (
         sdk="14.0",
         mac={"main": "/A/B.app/Contents/MacOS/B"},
         tried=("/A/B.app/Contents/lib/x",),
+    ),
+    Search(
+        id="needed-absolute-13",
+        link="https://github.com/shinyquagsire23/OpenJKDF2/issues/97",
+        name="/opt/homebrew/opt/openssl@1.1/lib/libcrypto.1.1.dylib",
+        version=(13, 0, 0),
+        static=True,
+        tried=(
+            "/opt/homebrew/opt/openssl@1.1/lib/libcrypto.1.1.dylib",
+            f"{CR}/opt/homebrew/opt/openssl@1.1/lib/libcrypto.1.1.dylib",
+            "/opt/homebrew/opt/openssl@1.1/lib/libcrypto.1.1.dylib",
+            "/usr/local/lib/libcrypto.1.1.dylib",
+            "/usr/lib/libcrypto.1.1.dylib",
+        ),
+    ),
+    Search(
+        id="executable-path-folded-restricted",
+        link="https://github.com/owncloud/client/issues/10808",
+        name="@executable_path/../Frameworks/libLibreGraphAPI.1.dylib",
+        version=(13, 3, 1),
+        static=True,
+        mac={
+            "main": "/Applications/testpilotcloud.app/Contents/MacOS/testpilotcloud",
+            "allows_classic_fallbacks": False,
+        },
+        tried=(
+            "/Applications/testpilotcloud.app/Contents/Frameworks/libLibreGraphAPI.1.dylib",
+            "/usr/lib/libLibreGraphAPI.1.dylib",
+        ),
     ),
     Search(
         id="framework",

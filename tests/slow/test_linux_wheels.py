@@ -1,4 +1,4 @@
-"""Real Linux wheels for systems by name: the verdict of the tags, and that of a real Debian with the wheel installed."""
+"""Real Linux wheels for systems by name: the verdict of the tags, and that of a real Debian that has them."""
 
 from __future__ import annotations
 

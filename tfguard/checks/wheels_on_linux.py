@@ -130,7 +130,8 @@ def _play(
             path = native.path or ""
             trace = _load(process, path, native, symbols=symbols)
             failure = trace.failure
-            if failure is not None and _may_be_met(failure) and path not in again:
+            if failure is not None and _may_be_met(failure) and not native.listed and path not in again:
+                # the true order is known of listed modules only: what this one lacks, a later one may bring
                 again.add(path)
                 pending.append((package, native))
                 continue

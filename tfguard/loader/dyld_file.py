@@ -72,7 +72,7 @@ def refused_file(head: MachoHead, mac: Mac, *, static: bool) -> MachoImage | Ref
         return Refusal("malformed", "D-27", None, certain=False, detail=image.detail)
     refusal = refused_mapping(image, mac)
     if refusal is None and (why := foreign_team(image, mac)) is not None:
-        refusal = Refusal("library-validation", "D-74", in_process(image, why), mac.team is not None, why)
+        refusal = Refusal("library-validation", "D-74", in_process(image, mac, why), mac.team is not None, why)
     return refusal or image
 
 
@@ -176,7 +176,7 @@ def refused_mapping(image: MachoImage, mac: Mac) -> Refusal | None:
             detail=f"{what}, the file at byte {image.length}",
         )  # fmt: skip
     if not place.size and image.cputype == CPU_ARM64:
-        return Refusal("unsigned", "D-74", in_process(image, "Trying to load an unsigned library"))
+        return Refusal("unsigned", "D-74", in_process(image, mac, "Trying to load an unsigned library"))
     return None
 
 
@@ -203,9 +203,9 @@ def foreign_team(image: MachoImage, mac: Mac) -> str | None:
     return None
 
 
-def in_process(image: MachoImage, why: str) -> str:
-    """What is said where the kernel does not want a file in this process (D-72)."""
+def in_process(image: MachoImage, mac: Mac, why: str) -> str:
+    """What is said where the kernel does not want a file in this process, by whatever link it was reached (D-72)."""
     from tfguard.loader.dyld_image import DyldImage
 
     uuid = DyldImage(image.path, image).uuid
-    return f"code signature in <{uuid}> '{image.path}' not valid for use in process: {why}"
+    return f"code signature in <{uuid}> '{mac.files.real_path(image.path) or image.path}' not valid for use in process: {why}"
