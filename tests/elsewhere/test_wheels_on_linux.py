@@ -222,7 +222,7 @@ def test_mutants(tmp_path: Path) -> None:
     sound = write(module(_OLD))
     before = set(Path(tempfile.gettempdir()).glob("tfguard-*"))
     chance = random.Random(5)
-    for number in range(60):
+    for number in range(30):
         data = bytearray(sound if number % 3 else big(imports=(_OLD,)) + bytes(1 << 22))
         for _ in range(chance.randrange(1, 9)):
             data[chance.randrange(min(len(data), 2048))] = chance.randrange(256)

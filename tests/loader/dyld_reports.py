@@ -1,4 +1,20 @@
-"""Messages of dyld that people reported, with the files and the process that give them; paths are as reported."""
+"""Messages of dyld that people reported, with the files and the process that give them; paths are as reported.
+
+Of the reports that the reference quotes these have no row:
+
+- Azure/azure-cli/issues/16697: there is no message, the process is killed (TFG805 says so, `tests/rules`).
+- flet-dev/flet/issues/4543: Gatekeeper's verdict (quarantine), which no file shows.
+- ethangreen-dev/lovely-injector/issues/81: a library of DYLD_INSERT_LIBRARIES, refused by Gatekeeper.
+- bettar/miele-lxiv-easy/issues/10: macOS 10.14, before the oldest engine here.
+- QiuChenlyOpenSource/MyMacsAppCrack/issues/10: its text could not be had; owncloud/client/issues/10808 shows the same.
+- conda-forge/python-feedstock/issues/779, mesonbuild/meson-python/issues/813, python/cpython/issues/138070: the message
+  of jdolan/quetoo/issues/1065 with other paths.
+- microsoft/rego-cpp/issues/196: the message of contentauth/c2pa-js/issues/180 with other paths.
+- volcengine/OpenViking/issues/35: the message of Hugoberry/pbixray/issues/10 with other paths.
+- tensorflow/tensorflow/issues/84167 and 81987: their text could not be had whole; the real wheels are judged in
+  `tests/slow/test_macos_wheels.py`.
+- The row "program launch": the start of a program is not played for macOS.
+"""
 
 from __future__ import annotations
 
@@ -390,8 +406,8 @@ REPORTS: tuple[Report, ...] = (
         message=f"dlopen({_ENGINE}, 0x0002): "
         + _tried_thrice(
             _ENGINE,
-            "mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64e' or 'arm64e.v1' or 'arm64' or "
-            "'arm64')",
+            "mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64e' or 'arm64e.v1' or "
+            "'arm64' or 'arm64')",
         ),
     ),
 )

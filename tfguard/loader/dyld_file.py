@@ -208,4 +208,5 @@ def in_process(image: MachoImage, mac: Mac, why: str) -> str:
     from tfguard.loader.dyld_image import DyldImage
 
     uuid = DyldImage(image.path, image).uuid
-    return f"code signature in <{uuid}> '{mac.files.real_path(image.path) or image.path}' not valid for use in process: {why}"
+    place = mac.files.real_path(image.path) or image.path
+    return f"code signature in <{uuid}> '{place}' not valid for use in process: {why}"
