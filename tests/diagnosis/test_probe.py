@@ -95,6 +95,9 @@ def test_old_processor_under_an_emulator(compiler: Compiler, tmp_path: Path) -> 
     assert report.findings[0].code in ("TFG601", "TFG602"), str(report)
     assert rows(report)["ended by"] == "SIGILL"
     assert report.findings[0].message.endswith("does not have AVX, which libavx.so uses")
+    assert rows(report)["instruction"].startswith("c5 fc 58 c0")
+    assert rows(report)["instruction"].endswith("(of AVX)")
+    assert rows(report)["instruction in"].startswith(f"{library}, at offset 0x")
 
 
 def test_library_cut_off(compiler: Compiler, tmp_path: Path) -> None:

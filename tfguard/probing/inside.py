@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import json
+import mmap
 import os
 import platform
 import resource
@@ -24,7 +25,7 @@ _Handler = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
 
 class _Action(ctypes.Structure):
     _fields_ = (
-        ("handler", _Handler),
+        ("handler", ctypes.c_void_p),
         ("mask", ctypes.c_char * 128),
         ("flags", ctypes.c_int),
         ("restorer", ctypes.c_void_p),
@@ -45,8 +46,7 @@ def main(arguments: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable(all_threads=False)
     faulthandler.dump_traceback_later(max(0.1, patience), exit=False)
-    # QEMU's user mode (7.2) kills the handler itself: there faulthandler alone tells where Python stood
-    keep = () if processor.get("emulator") else _tell_of_death(fd)
+    keep = _tell_of_death(fd, realign=bool(processor.get("emulator")))
     if kind == "import":
         __import__(target)
     elif kind == "op library":
@@ -77,7 +77,7 @@ def _processor() -> dict[str, object]:
     return {"features": sorted(processor.features), "emulator": processor.emulator, "model": processor.model}
 
 
-def _tell_of_death(fd: int) -> tuple[object, ...]:
+def _tell_of_death(fd: int, *, realign: bool) -> tuple[object, ...]:
     """Have the fatal signals told of; gives back what must live as long as they may come."""
     pointer_at = _POINTER_AT.get(platform.machine())
     if pointer_at is None or sys.platform != "linux":
@@ -106,10 +106,31 @@ def _tell_of_death(fd: int) -> tuple[object, ...]:
     stack = _Stack(ctypes.addressof(memory), 0, _STACK)
     libc.sigaltstack(ctypes.byref(stack), None)
     flags = _SA_SIGINFO | _SA_ONSTACK | _SA_NODEFER | _SA_RESETHAND
-    action = _Action(handler, b"", ctypes.c_int(flags & 0xFFFFFFFF).value, None)
+    address = ctypes.cast(handler, ctypes.c_void_p).value or 0
+    realign = realign and platform.machine() == "x86_64"
+    page = _realigned(address) if realign else None
+    if realign and page is None:
+        return ()
+    start = ctypes.addressof(ctypes.c_char.from_buffer(page)) if page is not None else address
+    action = _Action(start, b"", ctypes.c_int(flags & 0xFFFFFFFF).value, None)
     for number in _FATAL:
         libc.sigaction(int(number), ctypes.byref(action), None)
-    return handler, memory, action
+    return handler, memory, action, page
+
+
+def _realigned(address: int) -> mmap.mmap | None:
+    """Machine code that aligns the stack and calls `address`; None where no such page is granted.
+
+    QEMU's user mode (7.2) starts a handler with the stack off by eight on x86-64; libffi's way into Python then dies
+    of an SSE instruction that wants sixteen.
+    """
+    try:
+        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    except OSError:
+        return None
+    # push %rbp; mov %rsp,%rbp; and $-16,%rsp; movabs $address,%rax; call *%rax; leave; ret
+    page.write(bytes.fromhex("554889e54883e4f048b8") + address.to_bytes(8, "little") + bytes.fromhex("ffd0c9c3"))
+    return page
 
 
 def _mapping(address: int) -> dict[str, object] | None:
