@@ -64,7 +64,7 @@ SHAPES: tuple[Shape, ...] = (
     _bionic("too-short", "too small to be an elf", r"is too small to be an ELF executable"),
     _bionic(
         "damaged",
-        ("invalid e_ph", "invalid phdr", "invalid section header", "e_shentsize", "missing dt_hash"),
+        ("has invalid e_", "invalid phdr", "invalid section header", "e_shentsize", "missing dt_hash"),
         r"has (?:invalid (?:e_\w+|phdr|section header)[^\n]{0,60}|unsupported e_shentsize[^\n]{0,20})|empty/missing"
         r" DT_HASH",
     ),

@@ -30,7 +30,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _ld(
         "link-library",
-        ("cannot find -l", "library not found for -l", "unable to find library -l", "library '"),
+        ("cannot find -l", "library not found for -l", "unable to find library -l", "library '", 'library "'),
         r"(?:cannot find|library not found for|unable to find library) -l:?(?P<object>[\w.+-]{1,100})"
         r"|ld: library ['\"](?P<library>[\w.+-]{1,100})['\"] not found",
     ),

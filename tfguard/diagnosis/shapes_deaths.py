@@ -45,7 +45,7 @@ SHAPES: tuple[Shape, ...] = (
             "invalid opcode",
             "0xc000001d",
             "1073741795",
-            "exit code 132",
+            " 132",
             "signal 4",
         ),
         r"illegal (?:hardware )?instruction|\bSIGILL\b|trap invalid opcode|0xC000001D|-1073741795|exit(?:ed)?(?:"
@@ -54,7 +54,7 @@ SHAPES: tuple[Shape, ...] = (
     _death("illegal-instruction", translated.ILLEGAL_INSTRUCTION, translated.any_of(translated.ILLEGAL_INSTRUCTION)),
     _death(
         "bus-error",
-        ("bus error", "sigbus", "exit code 135", "signal 7"),
+        ("bus error", "sigbus", " 135", "signal 7"),
         r"\bBus error\b|\bSIGBUS\b|exit(?:ed)?(?: with)?(?: code| status)?:? 135\b|\bsignal 7\b",
     ),
     _death(
@@ -66,9 +66,8 @@ SHAPES: tuple[Shape, ...] = (
             "access violation",
             "0xc0000005",
             "1073741819",
-            "exit code 139",
-            "exit code -11",
-            "exitcode=-11",
+            "139",
+            "-11",
             "signal 11",
             "signal: 11",
         ),
@@ -90,7 +89,7 @@ SHAPES: tuple[Shape, ...] = (
             "out of memory",
             "oomkilled",
             "cannot allocate memory",
-            "exit code 137",
+            " 137",
             "paging file is too small",
             "0xc0000017",
         ),
@@ -112,8 +111,9 @@ SHAPES: tuple[Shape, ...] = (
             "aborted",
             "zsh: abort",
             "sigabrt",
-            "exit code 134",
+            " 134",
             "signal 6",
+            "signal: 6",
             "abort trap",
             "terminate called",
             "fatal python error: abort",
@@ -131,7 +131,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _death(
         "hang",
-        ("hangs", "hang at", "stuck at", "freezes", "timeout!"),
+        ("hang", "stuck", "freeze", "timeout ("),
         r"\b(?:hangs?|stuck|freezes?)\b[^\n]{0,60}\bimport|import[^\n]{0,60}\b(?:hangs?|is stuck|freezes?)\b"
         r"|^Timeout \(",
         weight=3,

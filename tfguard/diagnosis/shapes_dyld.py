@@ -60,7 +60,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _dyld(
         "dyld-reason",
-        "incompatible architecture",
+        ("incompatible architecture", "missing compatible architecture"),
         r"(?P<errno>(?:mach-o file|fat file),? but (?:is an incompatible|missing compatible) architecture"
         r"(?: ?\(have \(?'(?P<have>[^']{1,60})'\)?, need \(?(?P<need>'[^)\n]{1,80}'))?)",
         versions="12 and later",
@@ -123,7 +123,9 @@ SHAPES: tuple[Shape, ...] = (
     _dyld(
         "dyld-reason",
         (
-            "extends beyond end of",
+            "beyond end of",
+            "segment '",
+            "range of segment",
             "load commands",
             "load command",
             "lc_rpath",
@@ -161,7 +163,13 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _dyld(
         "dyld-reason",
-        ("link against bundle", "link against a main executable", "load a main executable"),
+        (
+            "link against bundle",
+            "link against a bundle",
+            "link against a main",
+            "link against main",
+            "load a main exec",
+        ),
         r"(?P<errno>cannot link against (?:a )?(?:bundle|main executable)|can't load a main executable)",
     ),
     _dyld("dyld-reason", "bad cpu type", r"(?P<errno>[Bb]ad CPU type in executable)"),
@@ -194,7 +202,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _dyld(
         "dyld-min-os",
-        ("newer than running os", "which was built for mac os x"),
+        ("built for macos", "built for mac os x"),
         r"\((?P<detail>(?:which was )?built for (?:macOS|Mac OS X) (?P<need>[\d.]+)[^)\n]{0,60})\)",
         weight=1,
     ),

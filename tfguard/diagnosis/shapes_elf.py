@@ -24,8 +24,8 @@ GLIBC: tuple[Shape, ...] = (
     ),
     shape(
         "ld-so-assertion",
-        ("inconsistency detected by ld.so", "dl-open.c", "dl-lookup.c", "dl-version.c"),
-        r"(?:Inconsistency detected by ld\.so: ?)?(?P<detail>(?:dl-|\.\./)[\w./-]{1,80}: ?\d+:"
+        ("inconsistency detected by ld.so", "dl-"),
+        r"(?:Inconsistency detected by ld\.so: ?)?(?P<detail>(?:\.\./[\w./-]{0,60})?dl-[\w./-]{1,60}: ?\d+:"
         r" ?(?P<symbol>\w{1,60}): .{0,300})",
     ),
     _glibc(
@@ -49,7 +49,7 @@ GLIBC: tuple[Shape, ...] = (
         before=True,
     ),
     _glibc("unreadable", "cannot read file data", r"cannot read file data" + _ERRNO),
-    _glibc("bad-header", "elf header", r"invalid ELF[- ]header"),
+    _glibc("bad-header", ("elf header", "elf-header"), r"invalid ELF[- ]header"),
     shape(
         "bad-header",
         ("elf",),
@@ -120,7 +120,7 @@ GLIBC: tuple[Shape, ...] = (
     ),
     _glibc(
         "version",
-        ("not found", "not defined"),
+        ("not found", "not be found"),
         r"version ['\"]?(?P<version>[A-Za-z][\w.]{1,100})['\"]? (?:not found|was not found|could not be found)"
         r"(?: ?\(required by (?P<requirer>[^)\n]{1,500}))?",
     ),
@@ -236,16 +236,10 @@ MUSL: tuple[Shape, ...] = (
 OTHERS: tuple[Shape, ...] = (
     shape(
         "no-loader-for-machine",
-        ("could not open '/lib", "could not open /lib"),
+        ("could not open '/lib", 'could not open "/lib', "could not open /lib"),
         r"(?P<detail>qemu[\w-]*|[\w-]{2,20}-binfmt-P): Could not open"
         r" ['\"]?(?P<object>/lib[\w/.+-]{1,100}ld-[\w.+-]{1,60})",
         loader="qemu",
-    ),
-    shape(
-        "no-loader-for-machine",
-        "elf_load",
-        r"rosetta error: failed to open elf at (?P<object>\S{1,300})",
-        loader="rosetta",
     ),
     shape(
         "no-loader-for-machine",
@@ -278,7 +272,7 @@ OTHERS: tuple[Shape, ...] = (
     ),
     shape(
         "missing-words",
-        ("missing", "not found", "no such file", "not find", "not load"),
+        ("missing", "not find", "can't find", "unable to find"),
         r"(?:due to (?:a )?missing|missing|cannot find|can't find|could not find|unable to find|not find) (?:the"
         r" )?(?:file |library |shared library )?"
         r"['\"]?(?P<object>[\w/.+-]{0,200}lib[\w+-]{1,60}\.so[\w.]{0,20})",
@@ -287,7 +281,7 @@ OTHERS: tuple[Shape, ...] = (
     ),
     shape(
         "missing-words",
-        ("not found", "no such file", "is missing"),
+        ("not found", "no such file", "missing"),
         r"(?P<object>[\w/.+-]{0,200}\blib[\w+-]{1,60}\.so[\w.]{0,20})['\"]?(?: =>)?:? (?:is )?(?:not found|missing"
         r"|no such file or directory)",
         loader="somebody",

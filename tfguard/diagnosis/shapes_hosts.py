@@ -26,12 +26,12 @@ SHAPES: tuple[Shape, ...] = (
     _host("dll-words", "find dependent libraries", r"Can't find dependent libraries"),
     _host(
         "dll-bad",
-        (".dll on a", "-bit .dll"),
+        "can't load",
         r"(?P<detail>can't load (?:this|[\w -]{2,20}) \.dll (?:\([^)]{1,60}\) )?on an? [\w -]{2,30} platform)",
     ),
     _host(
         "wrong-machine",
-        (".so on a", "-bit .so"),
+        "can't load",
         r"can't load (?:this|(?P<have>[\w -]{2,20})) \.so (?:\([^)]{1,60}\) )?on an? (?P<need>[\w -]{2,30}) platform",
     ),
     _host("wrong-class", "word width mismatch", r"architecture word width mismatch"),
@@ -45,7 +45,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _host(
         "missing-words",
-        ".node'",
+        (".node'", '.node"'),
         r"Cannot find module ['\"](?P<object>[^'\"\n]{1,500}\.node)['\"]",
         loader="node",
         weight=1,

@@ -54,7 +54,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _pip(
         "no-distribution",
-        ("has no wheels with a matching", "for the current platform", "for your current platform"),
+        ("has no wheels with a matching", "because it doesn't have", "source distribution or wheel"),
         r"(?P<object>[A-Za-z][\w.-]{1,60}(?:==[\w.]{1,20})?)['\"]? (?:has no wheels with a matching|can't be"
         r" installed because"
         r" it doesn't have|doesn't have a source distribution or wheel)",

@@ -26,7 +26,7 @@ NUMPY: tuple[Shape, ...] = (
     _python("numpy-abi", "_array_api not found", r"_ARRAY_API not found", weight=0, loader="numpy"),
     _python(
         "numpy-abi",
-        "compiled using numpy 1",
+        "compiled using numpy",
         r"compiled using NumPy (?P<need>[\d.x]{1,12}) cannot be run in(?:[\n ]{1,3}NumPy (?P<have>[\w.]{1,20}[\w]))?",
         weight=0,
         loader="numpy",
@@ -63,7 +63,7 @@ NUMPY: tuple[Shape, ...] = (
     ),
     _python(
         "numpy-abi",
-        ("multiarray failed to import", "umath failed to import"),
+        "failed to import",
         r"numpy\.(?:_?core|_core)\.\w+ failed to import",
         loader="numpy",
     ),
@@ -142,7 +142,7 @@ PROTOBUF: tuple[Shape, ...] = (
     ),
     _python(
         "protobuf",
-        ("runtime_version", "'builder'", "descriptor_pool"),
+        ("runtime_version", "builder", "descriptor_pool", "symbol_database", "_reflection", "type_wrapper"),
         r"cannot import name ['\"]?(?P<symbol>runtime_version|builder|descriptor_pool|symbol_database"
         r"|service_reflection|enum_type_wrapper)['\"]?",
         weight=0,
@@ -180,7 +180,7 @@ PROTOBUF: tuple[Shape, ...] = (
     ),
     _python(
         "protobuf",
-        ("'messagefactory'", "'fielddescriptor'", "'symboldatabase'", "'google.protobuf"),
+        ("'messagefactory'", "descriptor", "'symboldatabase'", "'google.protobuf"),
         r"(?:'(?:MessageFactory|FieldDescriptor|SymbolDatabase|Descriptor\w{0,20})' object|module"
         r" 'google\.protobuf[\w.]{0,60}') has no attribute " + _SYMBOL,
         weight=0,
@@ -240,7 +240,7 @@ KERAS: tuple[Shape, ...] = (
     ),
     _python(
         "keras",
-        ("keras 3, but this is not yet supported", "backwards-compatible tf-keras"),
+        ("keras is keras 3", "backwards-compatible tf-keras"),
         r"installed version of Keras is Keras 3|(?:install|using) the backwards-compatible tf-keras",
         weight=0,
         loader="keras",
@@ -327,7 +327,7 @@ MODULES: tuple[Shape, ...] = (
         r"(?:Do not|Please do not) import tensorflow from its source directory",
         weight=1,
     ),
-    _python("no-module-native", "_pywrap_tensorflow", r"No module named ['\"]?(?P<object>[\w.]{0,60}_pywrap_\w{1,60})"),
+    _python("no-module-native", "_pywrap_", r"No module named ['\"]?(?P<object>[\w.]{0,60}_pywrap_\w{1,60})"),
     _python("no-module-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow)['\"]?(?![\w.;])"),
     _python("no-module-in-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow\.[\w.]{1,80})"),
     _python(
@@ -356,7 +356,7 @@ MODULES: tuple[Shape, ...] = (
 ERRORS: tuple[Shape, ...] = (
     _python(
         "python-error",
-        ("error: ", "error("),
+        ("error:", "error("),
         r"(?:^|[\s.'\"])(?P<errno>(?:Type|Attribute|Import|ModuleNotFound|Key|Name|System|Value|Runtime|Syntax)Error)"
         r"(?:: ?|\(['\"]?)(?P<detail>[^\n]{1,300})",
         weight=3,

@@ -34,7 +34,7 @@ HARMLESS: tuple[Shape, ...] = (
     _tf("harmless-onednn", "onednn custom operations", r"oneDNN custom operations are on", weight=5),
     _tf(
         "harmless-tensorrt",
-        "tensorrt",
+        ("tensorrt", "tf-trt warning"),
         r"TF-TRT Warning|Could not find TensorRT|Cannot dlopen some TensorRT libraries",
         weight=5,
     ),
@@ -52,7 +52,7 @@ HARMLESS: tuple[Shape, ...] = (
     ),
     _tf(
         "harmless-factory",
-        ("unable to register cu", "when one has already been registered"),
+        ("unable to register cu", "register factory for plugin"),
         r"Unable to register cu\w+ (?:factory|plugin)|Attempting to register factory for plugin",
         weight=5,
     ),
@@ -155,7 +155,7 @@ REGISTERED: tuple[Shape, ...] = (
     ),
     _tf(
         "proto-twice",
-        "descriptor pool",
+        ("descriptor pool", "conflict register for file"),
         r"Couldn't build proto file into descriptor pool[^\n]{0,200}|[Cc]onflict register for file"
         r" ['\"]?(?P<object>[\w./-]{1,200}\.proto)",
         loader="protobuf",
@@ -259,7 +259,7 @@ GPU: tuple[Shape, ...] = (
 ADDONS: tuple[Shape, ...] = (
     _tf(
         "addon-version",
-        "versionmismatcherror",
+        "installed with version",
         r"Framework (?P<object>\w{1,40}) installed with version (?P<need>[\w.]{1,30}) but found version"
         r" (?P<have>[\w.]{1,30}\w)",
         loader="horovod",
@@ -274,14 +274,14 @@ ADDONS: tuple[Shape, ...] = (
     ),
     _tf(
         "addon-version",
-        "custom op was compiled",
+        ("compiled against tensorflow", "compiled with tensorflow"),
         r"compiled (?:against|with) (?:TensorFlow|tensorflow)(?: version)?"
         r" (?P<need>[\d.]+)[^\n]{0,120}?(?P<have>\d+\.[\d.]+)",
         loader="addons",
     ),
     _tf(
         "addon-version",
-        ("currently using a", "tensorflow you are currently using"),
+        "tensorflow you are",
         r"versions? of TensorFlow you are (?:currently )?using is (?P<have>[\w.]{1,20}) and is not (?:strictly"
         r" )?supported",
         loader="addons",

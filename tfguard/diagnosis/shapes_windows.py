@@ -30,7 +30,6 @@ SHAPES: tuple[Shape, ...] = (
         r"Could not find module '(?P<library>[^'\n]{1,400})'(?: \(or one of its dependencies\))?",
     ),
     _windows("dll-error", "winerror", r"\[WinError (?P<errno>\d{1,5})\]:? ?(?P<detail>.{0,300})"),
-    _windows("dll-error", "python is not recogn", r"(?P<errno>9009)"),
     _windows("dll-bad", "%1", r"(?P<detail>(?<!\w)%1 .{0,120}win32.{0,60})"),
     _windows(
         "dll-status",
@@ -54,7 +53,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _windows(
         "dll-missing-dialog",
-        ("is missing from your computer", "was not found. reinstalling", "was not found."),
+        ("is missing from your computer", "was not found"),
         rf"(?P<library>{_DLL}) (?:is missing from your computer|was not found)",
     ),
     _windows(

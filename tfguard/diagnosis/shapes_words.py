@@ -31,6 +31,10 @@ SHAPES: tuple[Shape, ...] = (
             "libtensorflow_framework",
             "find_library",
             "load library",
+            "load the",
+            "load native",
+            "load shared",
+            "load dynamic",
         ),
         r"(?:find_library\(\) did not manage to locate a library called"
         r"|(?:can ?n[o']t|could ?n[o']t|unable to|failed to)"
@@ -53,7 +57,7 @@ SHAPES: tuple[Shape, ...] = (
         _both(r"\b(?:AVX2?|AVX512\w{0,4}|SSE4(?:[._][12])?)\b"),
     ),
     _words("symbol-words", ("cxx11_abi", "cxx11 abi", "c++11 abi"), r"_?GLIBCXX_USE_CXX11_ABI|CXX11 ABI|C\+\+11 ABI"),
-    _words("static-tls", ("tls block",), r"static TLS|TLS block"),
+    _words("static-tls", ("tls block", "static tls"), r"static TLS|TLS block"),
     _words("exec-stack", ("execstack", "executable stack"), r"execstack|executable stack"),
     _words("cannot-map", "noexec", r"\bnoexec\b"),
     _words("text-relocation", "selinux", _both("SELinux", r"(?:den\w+|block\w+|permission|enforc\w+)")),

@@ -206,7 +206,7 @@ INITIALISATION = (
 
 def any_of(fragments: tuple[str, ...]) -> str:
     """A pattern that matches any of these, word for word."""
-    return "|".join(re.escape(one).replace(r"\ ", r"\s+") for one in fragments)
+    return "|".join(re.escape(one).replace(r"\ ", " ") for one in fragments)
 
 
 def has_any(text: str, fragments: tuple[str, ...]) -> bool:
