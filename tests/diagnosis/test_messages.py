@@ -257,27 +257,115 @@ def test_dyld(text: str, kind: str, facts: dict[str, str]) -> None:
     assert {name: getattr(found, name) for name in facts} == facts
 
 
-# What stands behind a candidate of the list, and the cause it is of.
+# What stands behind a candidate of the list, and the cause it is of; numbers are those of the catalogue of messages.
 REASONS = {
-    "mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64')": "TFG802",
-    "mach-o file, but is an incompatible architecture (have (x86_64), need (arm64e))": "TFG802",
-    "fat file, but missing compatible architecture (have 'x86_64,i386', need 'arm64')": "TFG802",
+    # D-12, D-62
+    "no such file": "TFG110",
+    "no such file, not in dyld cache": "TFG110",
+    "no such file, no dyld cache": "TFG110",
+    # D-16 to D-18: no Mach-O at all
     "not a mach-o file": "TFG808",
     "slice is not valid mach-o file": "TFG808",
     "unknown file type, first eight bytes: 0x7F 0x45 0x4C 0x46 0x02 0x01 0x01 0x00": "TFG808",
-    "segment '__TEXT' load command content extends beyond end of file": "TFG806",
-    "load commands length (9000) exceeds length of file (4096)": "TFG806",
-    "duplicate LC_RPATH '@loader_path/../lib'": "TFG806",
-    "malformed mach-o image: segment __LINKEDIT has vmsize < filesize": "TFG806",
-    "truncated fat file.  file length=100, but needed slice goes to 9000": "TFG806",
+    "not a mach-o file (start is no MH_MAGIC[_64])": "TFG808",
+    "truncated fat file.  file length=100, but needed slice goes to 9000": "TFG811",
+    # D-20: another processor
+    "mach-o, but wrong architecture": "TFG802",
+    "incompatible cpu-subtype: 0x80000002 in /a/b.so": "TFG802",
+    "arm64 dylibs cannot be loaded into arm64e processes": "TFG802",
+    "mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64')": "TFG802",
+    "mach-o file, but is an incompatible architecture (have (x86_64), need (arm64e))": "TFG802",
+    "mach-o file, but is an incompatible architecture (have 'i386', need 'arm64e' or 'arm64e.v1')": "TFG802",
+    "fat file, but missing compatible architecture (have 'x86_64,i386', need 'arm64')": "TFG802",
+    # D-22, D-23: another system of Apple's
+    "mach-o, but not built for platform macOS": "TFG814",
+    "mach-o, but built for simulator (not macOS)": "TFG814",
+    "mach-o file (/a/b.so), but incompatible platform (have 'iOS', need 'macOS')": "TFG814",
+    "mach-o file (/a/b.so), but incompatible platform (have (iOS), need (macOS))": "TFG814",
+    # D-25: another type of file
     "unloadable mach-o file type 1 '/a/b.so'": "TFG807",
     "mach-o, but wrong filetype": "TFG807",
+    # D-27 to D-29: what is in it
+    "load commands length (9000) exceeds length of file (4096)": "TFG811",
+    "malformed mach-o image: segment __LINKEDIT has vmsize < filesize": "TFG806",
+    "malformed mach-o image: symbol table overruns __LINKEDIT": "TFG806",
+    "file is too small (length=27)": "TFG811",
+    "load command #3 string offset (99) outside its size (24)": "TFG806",
+    "load command #3 string extends beyond end of load command": "TFG806",
+    "load command #3 LC_UUID size wrong": "TFG806",
+    "load command #3 LC_SEGMENT_64 size does not match number of sections": "TFG806",
+    "load command #3 unknown required load command 0x80000099": "TFG806",
+    "malformed load command (3 of 9) at 0x1000 with mh=0x1000, size=3": "TFG806",
+    "too many LC_UUID load commands": "TFG806",
+    "missing LC_UUID load command": "TFG806",
+    "multiple LC_ID_DYLIB found": "TFG806",
+    "MH_DYLIB is missing LC_ID_DYLIB": "TFG806",
+    "found LC_ID_DYLIB found in non-MH_DYLIB": "TFG806",
+    "duplicate linked dylib '/usr/lib/libc++.1.dylib'": "TFG806",
+    "missing LC_LOAD_DYLIB (must link with at least libSystem.dylib)": "TFG806",
+    "duplicate LC_RPATH '@loader_path/../lib'": "TFG810",
+    "segment '__TEXT' load command content extends beyond end of file": "TFG811",
+    "segment '__DATA' filesize exceeds vmsize": "TFG806",
+    "__DATA segment permissions has invalid bits set (0x00000008)": "TFG806",
+    "__TEXT segment permissions is not 'r-x'": "TFG806",
+    "__DATA_CONST segment missing SG_READ_ONLY flag": "TFG806",
+    "'__DATA' segment vm range wraps": "TFG806",
+    "section '__text' size too large 0x9000000000": "TFG806",
+    "section '__text' start address 0x10 is before containing segment's address 0x1000": "TFG806",
+    "section '__text' end address 0x9000 is beyond containing segment's end address 0x8000": "TFG806",
+    "missing __TEXT segment": "TFG806",
+    "__TEXT segment fileoffset is not zero": "TFG806",
+    "load commands do not fit in __TEXT segment filesize": "TFG806",
+    "vm range of segment '__DATA' overlaps segment '__TEXT'": "TFG806",
+    "file range of segment '__DATA' overlaps segment '__TEXT'": "TFG806",
+    "duplicate segment name '__DATA'": "TFG806",
+    "segment '__DATA' file offset out of order": "TFG806",
+    "segment '__DATA' vm address out of order": "TFG806",
+    "cannot load 'b.so' (load command 0x80000034 is unknown)": "TFG806",
+    # D-72: the signature
     f"code signature in {UUID}'/a/b.so' not valid for use in process: mapped file has no cdhash": "TFG805",
     f"code signature invalid in {UUID}'/a/b.so' (errno=1) sliceOffset=0x0, codeBlobOffset=0x1": "TFG805",
+    "code signature invalid for '/a/b.so'": "TFG805",
+    "code signature invalid (errno=1) sliceOffset=0x0, codeBlobOffset=0x1, codeBlobSize=0x1 for '/a/b.so'": "TFG805",
     "code signature not valid for use in process using Library Validation: different Team IDs": "TFG805",
-    "no such file": "TFG110",
-    "no such file, not in dyld cache": "TFG110",
+    "code signature does not cover entire file up to signature": "TFG805",
+    "cannot load 'b.so' (segment outside of code signature)": "TFG805",
+    "code signing blocked mmap() of '/a/b.so'": "TFG805",
+    f"code signature in {UUID}'/b.so' not valid for use in process: library load disallowed by system policy": "TFG805",
 }
+# What has no list of candidates: the whole message behind `dlopen(...): `, its kind, its cause.
+ALONE = {
+    "cannot link against bundle '/a/b.so'": ("dyld-reason", "TFG807"),
+    "cannot link against a main executable '/a/b'": ("dyld-reason", "TFG807"),
+    "can't load a main executable": ("dyld-reason", "TFG807"),
+    "cannot dlopen() image marked for no dynamic access '/a/b.so'": ("dyld-reason", "TFG807"),
+    "can't resolve symbol _x in /a/b.so because dependent dylib libc.dylib could not be loaded": (
+        "dyld-symbol",
+        "TFG803",
+    ),
+    "Symbol not found: _x\n  Referenced from: <U> /a/b.so\n  Expected as weak-def export from some loaded dylib": (
+        "dyld-symbol",
+        "TFG803",
+    ),
+    "Symbol not found: _x\n  Referenced from: <U> /a/b.so\n  Expected in:     <no uuid> unknown": (
+        "dyld-symbol",
+        "TFG803",
+    ),
+    "Library not loaded: @rpath/libx.dylib\n  Referenced from: <U> /a/b.so\n  Reason: no LC_RPATH's found": (
+        "dyld-library",
+        "TFG801",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", ALONE)
+def test_messages_of_dyld_without_candidates(text: str) -> None:
+    from tfguard.diagnosis.post_mortem import diagnose
+
+    whole = f"ImportError: dlopen({TOP}, 0x0002): {text}"
+
+    assert said(whole).kind == ALONE[text][0]
+    assert diagnose(whole, look=False).findings[0].code == ALONE[text][1]
 
 
 @pytest.mark.parametrize("why", REASONS)

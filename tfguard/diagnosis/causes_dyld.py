@@ -17,12 +17,16 @@ _NOT_MACHO = re.compile(r"not a mach-o file|not valid mach-o|unknown file type")
 _SIGNATURE = re.compile(
     r"(?i)code[ -]?sign|for use in process|system policy|developer|damaged and|Team ID|cdhash|unsigned library"
 )
-_OBJECT = re.compile(r"file too short|wrong filetype|unloadable mach-o file type 1\b")
-_MALFORMED = re.compile(
-    r"malformed|extends? beyond|truncated|fat header|load command|LC_UUID|LC_ID_DYLIB|duplicate L|duplicate linked"
-    r"|page aligned|overlaps|__TEXT|filesize exceeds"
+_OBJECT = re.compile(
+    r"file too short|wrong filetype|unloadable mach-o file type|link against (?:a )?(?:bundle|main)"
+    r"|load a main executable|no dynamic access"
 )
-_PLATFORM = re.compile(r"incompatible platform|not built for platform|built for simulator")
+_CUT = re.compile(r"extends? beyond end of file|truncated|exceeds length of file|is too small|needed slice goes to")
+_MALFORMED = re.compile(
+    r"malformed|extends? beyond|truncated|fat header|load command|LC_[A-Z]|is too small|duplicate (?:linked|segment)"
+    r"|page aligned|overlaps|__TEXT|filesize exceeds|segment permissions|SG_READ_ONLY|vm range|section '|out of order"
+)
+_PLATFORM = re.compile(r"incompatible platform|not built for platform|built for (?:a )?simulator")
 _ABSENT = re.compile(r"no such file|image not found|not in dyld cache|no LC_RPATH|errno=2\b|not a file")
 _SYSTEMS = re.compile(r"^/usr/lib/|^/System/Library/", re.IGNORECASE)
 # Helpers of compilers (arithmetic of wide types, thread-locals) have three underscores too, and are no part of macOS.
@@ -197,7 +201,7 @@ def _by_reason(said: Said, text: str, setting: Setting) -> list[Cause]:
     if _PLATFORM.search(text):
         return [
             Cause(
-                code="TFG802",
+                code="TFG814",
                 message=f"{base} is built for another platform than macOS",
                 why="its build version command says so",
                 rows=rows,
@@ -208,18 +212,25 @@ def _by_reason(said: Said, text: str, setting: Setting) -> list[Cause]:
         return [
             Cause(
                 code="TFG807",
-                message=f"{base} is no dynamic library: an object file, or cut off",
-                why="dyld up to macOS 11 says 'file too short' of every file below 4096 bytes, as `gcc -c` makes them",
+                message=f"{base} is no dynamic library: an object file, or cut off"
+                if "short" in text or "filetype" in text
+                else f"{base} is of a type that cannot be loaded here: an object file, a bundle or a program",
+                why="dyld up to macOS 11 says 'file too short' of every file below 4096 bytes, as `gcc -c` makes them"
+                if "short" in text
+                else "the type in its header",
                 rows=rows,
                 decides=("what it is", f"file {quoted(path or 'FILE')}"),
                 remedies=(Remedy("Link it.", f"clang -shared -undefined dynamic_lookup SOURCE.c -o {quoted(base)}"),),
             )
         ]
     if _malformed(text):
+        cut = _CUT.search(text) is not None
         return [
             Cause(
-                code="TFG806",
-                message=f"{base} is malformed or cut off",
+                code="TFG810" if "LC_RPATH" in text else "TFG811" if cut else "TFG806",
+                message=f"{base} has the same LC_RPATH twice, which macOS refuses since 15.4"
+                if "LC_RPATH" in text
+                else f"{base} is {'cut off' if cut else 'malformed, or put together wrongly'}",
                 why="a table of the file does not fit the file",
                 rows=rows,
                 decides=("what is wrong in it", f"python -m tfguard show {quoted(path or 'FILE')}"),

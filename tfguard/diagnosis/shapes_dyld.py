@@ -169,8 +169,10 @@ SHAPES: tuple[Shape, ...] = (
             "link against a main",
             "link against main",
             "load a main exec",
+            "no dynamic access",
         ),
-        r"(?P<errno>cannot link against (?:a )?(?:bundle|main executable)|can't load a main executable)",
+        r"(?P<errno>cannot link against (?:a )?(?:bundle|main executable)|can't load a main executable|image marked for"
+        r" no dynamic access)(?: '(?P<object>[^'\n]{1,500}))?",
     ),
     _dyld("dyld-reason", "bad cpu type", r"(?P<errno>[Bb]ad CPU type in executable)"),
     _dyld(
