@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,76 @@ def test_cut_blocks_are_read_as_far_as_they_go(cut: int) -> None:
 
     assert diagnose(text[: len(text) - cut]).findings
     assert diagnose(text[cut:]).findings
+
+
+NEWER = """tfguard report 7
+target: tensorflow
+tfguard: 9.1.0
+python: CPython 3.16.0, /opt/python
+system: Debian GNU/Linux 15, Linux 7.2 x86_64
+host: glibc 2.52 x86_64, Python 3.16
+gpu-driver: 999.1
+installed: tensorflow 3.0.0
+finding: TFG201 needed-library-missing (fatal): libz.so.1 is in none of the places where the loader looks
+confidence: 0.93
+evidence: needed by = /x/op.so
+remedy: Install it.
+command: apt-get install zlib1g
+finding: TFG1042 of-tomorrow (error): something that this release has no rule for
+evidence: seen = yes
+result: 2 errors, 0 warnings
+end of tfguard report"""
+OLDER = """tfguard report 1
+finding: TFG201 needed-library-missing (error): libz.so.1 is in none of the places where the loader looks"""
+
+
+def test_block_of_a_newer_release() -> None:
+    """What is known in it is read, what is not is passed over, and that it is newer is said."""
+    read = diagnose(NEWER)
+
+    assert [(one.code, one.severity) for one in read.findings] == [("TFG201", "warning"), ("TFG1042", "error")]
+    assert read.host.version == (2, 52)
+    assert dict(read.findings[0].evidence)["needed by"] == "/x/op.so"
+    assert dict(read.findings[0].evidence)["by"] == "tfguard 9.1.0"
+    assert read.findings[0].remedies == (Remedy("Install it.", "apt-get install zlib1g"),)
+    assert read.skipped == ("what only tfguard 9.1.0 knows: its report is of a newer form (7, here 1 is known)",)
+    assert "TFG1042 of-tomorrow" in str(read)
+
+
+def test_block_of_an_older_release() -> None:
+    """Rows that are not there are not missed."""
+    read = diagnose(OLDER)
+
+    assert [one.code for one in read.findings] == ["TFG201"]
+    assert dict(read.findings[0].evidence)["by"] == "tfguard of an unknown release"
+    assert read.skipped == ()
+
+
+def test_json_block_of_a_newer_release() -> None:
+    data = as_json(facts_of(report(CUT)))
+    data["tfguard_report"] = 7
+    data["findings"] = [{**one, "severity": "notice", "new": [1]} for one in data["findings"]]  # type: ignore[attr-defined]  # a list
+
+    read = diagnose(json.dumps(data))
+
+    assert [(one.code, one.severity) for one in read.findings] == [(CUT.code, "warning")]
+    assert "of a newer form (7" in read.skipped[0]
+
+
+def test_block_of_another_process(tmp_path: Path) -> None:
+    """Another user, another home, another environment: the block is made there, and read here."""
+    path = tmp_path / "libempty.so"
+    path.touch()
+    environment = {**os.environ, "HOME": "/home/somebody", "LD_LIBRARY_PATH": "/home/somebody/lib", "TOKEN": "hush"}
+    command = [sys.executable, "-m", "tfguard", "report", str(path)]
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    read = diagnose(made)
+
+    assert "somebody" not in made
+    assert "hush" not in made
+    assert "environment: LD_LIBRARY_PATH=~/lib" in made
+    assert [one.code for one in read.findings][:1] == ["TFG115"]
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,9 @@ _MATTERS = re.compile(
 )
 _LOADERS = re.compile(r"^(LD_|DYLD_|GLIBC_TUNABLES$)")
 _PEOPLE = re.compile(r"((?:^|(?<=[\s'\"=:(,;]))(?:/home/|/Users/|/export/home/)|[A-Za-z]:\\+Users\\+)[^/\\\s'\":;,]+")
-_LINE = re.compile(r"^(?P<key>[a-z ]{3,20}): (?P<value>.*)$")
+# Any number: what another release adds to the block is read as far as it is known, the rest is passed over.
+_BEGINS = re.compile(r"(?:^|\s)tfguard report (?P<schema>\d{1,4})$")
+_LINE = re.compile(r"^(?P<key>[a-z][a-z _-]{2,19}): (?P<value>.*)$")
 
 
 class Facts(NamedTuple):
@@ -160,16 +162,19 @@ def report_in(text: str) -> Report | None:
     """The report that a block in a text holds, None where there is none."""
     if '"tfguard_report"' in text:
         return _from_json(text)
-    if _FIRST not in text:
+    if "tfguard report " not in text:
         return None
     from tfguard.diagnosis.text import clean
 
     lines = list(clean(text).lines)
-    start = next((at for at, line in enumerate(lines) if line.endswith(_FIRST)), None)
-    return _from_lines(lines[start + 1 :]) if start is not None else None
+    for at, line in enumerate(lines):
+        begins = _BEGINS.search(line)
+        if begins is not None:
+            return _from_lines(lines[at + 1 :], int(begins["schema"]))
+    return None
 
 
-def _from_lines(lines: Iterable[str]) -> Report:
+def _from_lines(lines: Iterable[str], schema: int) -> Report:
     rows: list[tuple[str, str]] = []
     for line in lines:
         if line.endswith(_LAST):
@@ -186,17 +191,14 @@ def _from_lines(lines: Iterable[str]) -> Report:
         if groups and row[0] != "result":
             groups[-1].append(row)
     findings = tuple(found for group in groups if (found := _finding(group)) is not None)
-    return _report(dict(rows), [value for key, value in rows if key == "installed"], findings)
+    return _report(dict(rows), [value for key, value in rows if key == "installed"], findings, schema)
 
 
-_HEAD = re.compile(r"(?P<code>TFG\d{3}) (?P<slug>[\w-]{1,60}) \((?P<severity>error|warning)\): (?P<message>.*)")
+_HEAD = re.compile(r"(?P<code>TFG\d{3,5}) (?P<slug>[\w-]{1,60}) \((?P<severity>[a-z]{1,20})\): (?P<message>.*)")
 
 
 def _finding(rows: list[tuple[str, str]]) -> Finding | None:
     from pathlib import Path
-    from typing import cast
-
-    from tfguard.finding import Severity
 
     head = _HEAD.match(rows[0][1])
     if head is None:
@@ -212,7 +214,7 @@ def _finding(rows: list[tuple[str, str]]) -> Finding | None:
     return Finding(
         code=head["code"],
         slug=head["slug"],
-        severity=cast("Severity", head["severity"]),
+        severity="error" if head["severity"] == "error" else "warning",
         message=head["message"],
         path=Path(values["path"]) if "path" in values else None,
         loader_message=values.get("loader says"),
@@ -234,7 +236,9 @@ def _from_json(text: str) -> Report | None:
     groups = [_rows_of(one) for one in data["findings"] if isinstance(one, dict)]
     findings = tuple(found for group in groups if (found := _finding(group)) is not None)
     installed = data.get("installed")
-    return _report(data, installed if isinstance(installed, list) else [], findings)
+    schema = data.get("tfguard_report")
+    number = schema if isinstance(schema, int) else SCHEMA
+    return _report(data, installed if isinstance(installed, list) else [], findings, number)
 
 
 def _rows_of(finding: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -258,10 +262,13 @@ def _dicts(value: object) -> list[dict[str, object]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _report(values: Mapping[str, object], installed: Iterable[object], findings: tuple[Finding, ...]) -> Report:
+def _report(
+    values: Mapping[str, object], installed: Iterable[object], findings: tuple[Finding, ...], schema: int
+) -> Report:
     host = re.match(r"(\w+) (\d+)\.(\d+)", str(values.get("host", "")))
     seen = Host(loader=host[1], version=(int(host[2]), int(host[3]))) if host is not None else Host()
     where = f"{values.get('system', 'unknown system')}, {values.get('python', 'unknown Python')}"
+    writer = f"tfguard {values.get('tfguard', 'of an unknown release')}"
     packages = ", ".join(str(one) for one in list(installed)[:40])
     noted = tuple(
         Finding(
@@ -271,9 +278,20 @@ def _report(values: Mapping[str, object], installed: Iterable[object], findings:
             message=one.message,
             path=one.path,
             loader_message=one.loader_message,
-            evidence=(("reported from", where), *one.evidence, *((("installed", packages),) if packages else ())),
+            evidence=(
+                ("reported from", where),
+                ("by", writer),
+                *one.evidence,
+                *((("installed", packages),) if packages else ()),
+            ),
             remedies=one.remedies,
         )
         for one in findings
     )
-    return Report(target=str(values.get("target", "the report")), host=seen, findings=noted, kind="text")
+    newer = (
+        (f"what only {writer} knows: its report is of a newer form ({schema}, here {SCHEMA} is known)",)
+        if schema > SCHEMA
+        else ()
+    )
+    target = str(values.get("target", "the report"))
+    return Report(target=target, host=seen, findings=noted, skipped=newer, kind="text")
