@@ -76,6 +76,7 @@ _ERRNOS = {
     "library-path-set-too-late": errno.ENOENT,
     "other-version-installed": errno.ENOENT,
     "cuda-library-missing": errno.ENOENT,
+    "gpu-driver-missing": errno.ENOENT,
     "framework-of-other-major": errno.ENOENT,
     "no-read-permission": errno.EACCES,
     "noexec-mount": errno.EACCES,
@@ -83,7 +84,7 @@ _ERRNOS = {
 }
 
 
-_NOT_THERE = ("not-installed", "another-environment", "no-wheel-for-this-python")
+_NOT_THERE = ("not-installed", "another-environment", "no-wheel-for-this-python", "left-out-of-the-application")
 
 
 def error_for(report: Report) -> GuardError:

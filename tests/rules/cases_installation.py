@@ -52,6 +52,14 @@ def _no_wheel(**python: Any) -> LayOut:  # Any: fields of Python
     return lay_it_out
 
 
+def _frozen(freezer: str) -> LayOut:
+    def lay_it_out(scene: Scene) -> Question:
+        _site(scene).mkdir()
+        return _ask(scene, freezer=freezer, executable="/opt/app/app")
+
+    return lay_it_out
+
+
 def _in_another(scene: Scene) -> Question:
     """VIRTUAL_ENV names an environment that has it, and another Python runs."""
     environment = scene.root / "project" / ".venv"
@@ -221,5 +229,7 @@ CASES: tuple[RuleCase, ...] = (
     RuleCase("TFG417-32-bit", _no_wheel(bits=32)),
     RuleCase("TFG417-intel-mac", _no_wheel(system="darwin", version=[3, 13, 0])),
     RuleCase("TFG419", _in_another),
+    RuleCase("TFG421", _frozen("PyInstaller")),
+    RuleCase("TFG421-cx-freeze", _frozen("cx_Freeze")),
     RuleCase("TFG420", _beside("2.21.0", "absl-py>=1.0.0", name="tensorflow-cpu")),
 )

@@ -280,8 +280,10 @@ def tripped(target: str, error: Exception) -> tuple[Finding, ...]:
     from tfguard.rules import judge
 
     own = os.path.dirname(os.path.dirname(__file__))
-    last = [one for one in traceback.extract_tb(error.__traceback__) if one.filename.startswith(own)][-1]
-    where = f"{last.filename}:{last.lineno} in {last.name}"
+    frames = traceback.extract_tb(error.__traceback__)
+    # in a frozen application they have the names of files on the machine that froze it
+    last = [one for one in frames if one.filename.startswith(own)][-1:] or frames[-1:]
+    where = f"{last[0].filename}:{last[0].lineno} in {last[0].name}" if last else "no line of it"
     failure = Failure(kind="tripped", rule="", message=None, path="", name=where, certain=False, detail=repr(error))
     trace = Trace(target=target, lookups=(), images=(), failure=failure)
     return judge(Case(target=target, host=Host(), trace=trace, failure=failure))

@@ -27,7 +27,7 @@ def calls_for_a_survey(package: Package | None, python: Python | None) -> bool:
     """
     if package is None or package.origin is None:
         return True
-    if package.name != "tensorflow":
+    if package.name != "tensorflow" or getattr(sys, "frozen", False):
         return False
     if package.directory is None or not package.distribution:
         return True

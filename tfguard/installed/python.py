@@ -15,7 +15,8 @@ class Python(NamedTuple):
     `version` is (3, 11, 7), `path` its sys.path, `library` the folder of the standard library. `system` is that of
     sys.platform, `machine` that of uname, `bits` 64 or 32. `virtual_env` is what VIRTUAL_ENV says, `commands` are the
     directories of PATH, `system_prefixes` where the system has other Pythons. `builtins` are the modules that no file
-    can stand in for, `imported` those that are imported already, each with its file.
+    can stand in for, `imported` those that are imported already, each with its file. `freezer` is what put a frozen
+    application together ("PyInstaller", "cx_Freeze", "a freezer"), "" where this is none.
     """
 
     executable: str
@@ -37,6 +38,7 @@ class Python(NamedTuple):
     system_prefixes: tuple[str, ...] = ("/opt", "/usr/local", "/usr")
     builtins: frozenset[str] = frozenset()
     imported: Mapping[str, str | None] = {}
+    freezer: str = ""
 
     @property
     def short(self) -> str:
@@ -60,7 +62,7 @@ def this_python() -> Python:
         implementation=sys.implementation.name,
         prefix=sys.prefix,
         base_prefix=sys.base_prefix,
-        library=os.path.dirname(os.__file__),
+        library=library(),
         user_site=getattr(site, "USER_SITE", None) if getattr(site, "ENABLE_USER_SITE", False) else None,
         suffixes=tuple(EXTENSION_SUFFIXES),
         system=sys.platform,
@@ -72,7 +74,22 @@ def this_python() -> Python:
         cwd=_cwd(),
         builtins=frozenset(sys.builtin_module_names),
         imported={name: getattr(module, "__file__", None) for name, module in sys.modules.copy().items()},
+        freezer=freezer(),
     )
+
+
+def library() -> str:
+    """The folder of the standard library; a frozen application's may be an archive whose modules have no file."""
+    return os.path.dirname(getattr(os, "__file__", None) or os.path.join(sys.prefix, "lib", "os.py"))
+
+
+def freezer() -> str:
+    """What put this application together: freezers set sys.frozen, PyInstaller sys._MEIPASS besides."""
+    if not getattr(sys, "frozen", False):
+        return ""
+    if hasattr(sys, "_MEIPASS"):
+        return "PyInstaller"
+    return "cx_Freeze" if "__startup__" in sys.modules else "a freezer"
 
 
 def _cwd() -> str:

@@ -85,6 +85,8 @@ def survey(
     progress: Progress | None = None,
 ) -> Installed:
     """Look at everything around a package; `deep` hashes every file of what the import needs."""
+    if python.freezer:  # its modules lie in an archive: no RECORD that was copied along holds for what is there
+        return Installed(name=name, python=python, libc=host.loader, libc_version=host.version, package=package)
     on_path = distributions_on(python.sites)
     here = by_name(on_path)
     if package is None:

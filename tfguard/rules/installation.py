@@ -22,6 +22,35 @@ if TYPE_CHECKING:
 _SHOWN = 6
 
 
+_FREEZE = {
+    "PyInstaller": "pyinstaller your_script.py --hidden-import",
+    "cx_Freeze": "cxfreeze build --script your_script.py --includes",
+}
+
+
+@rule("TFG421", "Left out of the frozen application")
+def left_out_of_the_application(case: Case) -> Verdict | None:
+    """This is a frozen application, and the package was not put into it.
+
+    PyInstaller, cx_Freeze and others put into an application what they see imported in its source. A name in a text,
+    as in `safe_import("tensorflow")`, they do not see. Nothing can be installed into a frozen application: it has to be
+    frozen again, with the package named. What a type checker alone would import they do see.
+    """
+    installed = case.installed
+    if installed is None or installed.package is not None or not installed.python.freezer:
+        return None
+    python, name = installed.python, installed.name
+    command = _FREEZE.get(python.freezer)
+    return Verdict(
+        message=f"{name} was not put into this frozen application",
+        evidence=(("application", python.executable), ("frozen by", python.freezer)),
+        remedies=(
+            Remedy("Freeze it again, and name the package to the freezer.", command and f"{command} {name}"),
+            Remedy(f"Write what it sees and Python does not run: if typing.TYPE_CHECKING: import {name}."),
+        ),
+    )
+
+
 @rule("TFG419", "Installed in another Python of this machine, not in this one")
 def another_environment(case: Case) -> Verdict | None:
     """The package is not where this Python looks, but another Python on this machine has it.
@@ -440,6 +469,7 @@ def _other_name(path: str) -> str:
 
 
 RULES = (
+    left_out_of_the_application,
     another_environment,
     no_wheel_for_this_python,
     not_installed,
