@@ -118,7 +118,6 @@ def start(environment: Environment, application: Path) -> str:
     done = subprocess.run(
         [str(application)], env={**kept, **shown}, cwd="/", capture_output=True, text=True, timeout=600, check=False
     )
-    assert "GuardWarning" not in done.stderr
     return done.stdout + done.stderr
 
 
@@ -138,6 +137,7 @@ def test_nothing_is_found(project: Environment, freeze: Callable[[Environment], 
 
     assert "numpy: ok, " in said, said[-3000:]
     assert "it works" in said
+    assert "GuardWarning" not in said
 
 
 @pytest.mark.parametrize("command", ["pyinstaller your_script.py", "cxfreeze build --script your_script.py"])
@@ -158,14 +158,14 @@ def test_left_out(project: Environment, command: str) -> None:
 
 
 def test_broken_in_the_application(project: Environment) -> None:
-    """A library cut short in the folder of the application is named like any other."""
+    """A library cut short in the application's folder: a warning, since no source there says that it is needed."""
     application = onedir(project)
     (library,) = application.parent.rglob("_multiarray_umath.*.so")
     content = library.read_bytes()
     library.unlink()
     library.write_bytes(content[: len(content) // 2])
 
-    assert "GuardImportError: TFG116 truncated-file: " in start(project, application)
+    assert "GuardWarning: TFG116 truncated-file: " in start(project, application)
 
 
 def test_tensorflow(project: Environment) -> None:
