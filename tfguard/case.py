@@ -78,7 +78,8 @@ class Case:
     `conda` are this interpreter's version and the conda environment that it belongs to. `configured` are the folders
     named in ld.so.conf, `provided` the versions that the provider of a missing one does define. `system` is the
     operating system's own name ("Debian GNU/Linux 12") and `installer` its package manager ("apt-get", "dnf" ...).
-    `glibc` is what shows, where musl loads, that the file was built for glibc.
+    `glibc` is what shows, where musl loads, that the file was built for glibc. `quarantine` are the files that a Mac
+    would load and that carry com.apple.quarantine, each with its value.
     """
 
     target: str
@@ -97,6 +98,7 @@ class Case:
     configured: tuple[str, ...] = ()
     provided: tuple[str, ...] = ()
     glibc: tuple[str, ...] = ()
+    quarantine: tuple[tuple[str, str], ...] = ()
     twins: tuple[Twin, ...] = ()
     framework: str | None = None
     distribution: str | None = None

@@ -139,6 +139,30 @@ def test_paths_of_a_tree(ignores_case: bool, tmp_path: Path) -> None:
     assert list(disk.below("/a")) == ["/a/Lib.dylib"]
 
 
+@pytest.mark.parametrize(
+    ("value", "codes"),
+    [
+        (b"0083;65f1a2b3;Chrome;7A6B", ["TFG816"]),
+        (b"01C3;65f1a2b3;Safari;7A6B", []),  # approved by the user
+        (b"q/0;\xff", ["TFG816"]),  # no number
+        (b"", ["TFG816"]),
+    ],
+)
+def test_quarantine(value: bytes, codes: list[str], tmp_path: Path) -> None:
+    """A library with the attribute is told of, unless somebody has approved it; what fails anyway is told as that."""
+    tree = framework_tree(tmp_path)
+    try:
+        os.setxattr(tmp_path / f"{_SITE}/pkg/good.so".lstrip("/"), "user.com.apple.quarantine", value)
+    except (OSError, AttributeError) as error:
+        pytest.skip(f"files have no extended attributes here ({error})")
+    host = Host.from_root(str(tree.root))
+
+    report = check_import("pkg", host=host)
+
+    assert [one.code for one in report.findings] == codes
+    assert report.ok
+
+
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--root alone, and --host for another macOS or processor than the tree's own."""
     tree = framework_tree(tmp_path)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.loader.scene import Scene
+from tests.loader.scene import Scene, Unavailable
 from tests.rules.stage import Question, RuleCase
 from tests.support.macho_writer import Macho, Signing, write
 
@@ -56,6 +57,16 @@ def on_mac(
         return Question(target=target, door=door, mac=settings)
 
     return lay_out
+
+
+def _quarantined(scene: Scene) -> Question:
+    """An op out of a browser's downloads, as a tool that keeps attributes brings it from a Mac."""
+    question = on_mac({OP: _op()})(scene)
+    try:
+        os.setxattr(f"{scene.root}/mac{OP}", "user.com.apple.quarantine", b"0083;65f1a2b3;Chrome;7A6B5C4D")
+    except (OSError, AttributeError) as error:
+        raise Unavailable(f"files have no extended attributes here ({error})") from None
+    return question
 
 
 def _changed() -> bytes:
@@ -148,5 +159,6 @@ CASES: tuple[RuleCase, ...] = (
     RuleCase("TFG812", on_mac(_tensorflow("2.18.1") | _METAL, target="tensorflow", door="import")),
     RuleCase("TFG813", on_mac(_tensorflow() | {OP: _op(needs=(_FRAMEWORK, _SYSTEM))})),
     RuleCase("TFG814", on_mac({OP: _op(platform="ios")})),
+    RuleCase("TFG816", _quarantined, warning=True),
     RuleCase("TFG815", on_mac({"/Users/me/project/libroi_pooling.so": _op()})),
 )

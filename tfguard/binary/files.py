@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tfguard.binary.macho import Source, look_at_macho, open_source
+from tfguard.binary.quarantine import quarantine_of
 from tfguard.hosts.root import Root
 from tfguard.macho_image import MachoHead
 
@@ -27,6 +28,9 @@ class Files(Protocol):
 
     def names_in(self, path: str) -> tuple[str, ...]:
         """What lies in a directory, sorted; nothing where it cannot be read."""
+
+    def quarantine(self, path: str) -> str | None:
+        """The value of com.apple.quarantine of a file, None where it has none."""
 
     def below(self, path: str) -> Iterator[str]:
         """The paths of all files below a directory, without those that are links; a great many at most."""
@@ -74,6 +78,10 @@ class Disk:
             return tuple(sorted(os.listdir(place))) if place is not None else ()
         except OSError:
             return ()
+
+    def quarantine(self, path: str) -> str | None:
+        place = self.place(path)
+        return quarantine_of(place) if place is not None else None
 
     def below(self, path: str) -> Iterator[str]:
         start = self.place(path)

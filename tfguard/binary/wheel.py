@@ -147,6 +147,9 @@ class Wheels:
         self._index()
         return tuple(sorted(self._folders.get(os.path.normpath(path), ())))
 
+    def quarantine(self, path: str) -> str | None:
+        return None  # what an installer unpacks has no attributes
+
     def below(self, path: str) -> Iterator[str]:
         prefix = f"{os.path.normpath(path)}/"
         yield from sorted(one for one in self._index() if one.startswith(prefix))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tfguard.finding import Finding
 
 # What is wrong with a whole package where it is wrong with one of its files.
-_ALIKE = frozenset(("TFG802", "TFG804", "TFG805", "TFG808", "TFG810", "TFG814"))
+_ALIKE = frozenset(("TFG802", "TFG804", "TFG805", "TFG808", "TFG810", "TFG814", "TFG816"))
 # What a load that comes first may bring: another module of the package has it in the process by then.
 _HANG_ON_OTHERS = ("dylib-missing", "macho-symbol")
 

@@ -23,6 +23,10 @@ def investigate_mac(host: Host, trace: Trace, *, fatal: bool = True, is_op: bool
         facts.update(_file_facts(failure, mac))
         if failure.kind == "dylib-missing" and failure.requirer is not None:
             facts.update(_missing_facts(failure, mac))
+    else:
+        facts["quarantine"] = tuple(
+            (one.path, value) for one in trace.images if (value := mac.files.quarantine(one.path)) is not None
+        )
     tensorflow = find_mac_package(mac, "tensorflow")
     return Case(
         target=trace.target,

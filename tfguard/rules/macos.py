@@ -223,6 +223,49 @@ def code_signature(case: Case) -> Verdict | None:
     return Verdict(message=message, evidence=file_rows(case, *team), remedies=remedies)
 
 
+@rule("TFG816", "A file under quarantine")
+def quarantined(case: Case) -> Verdict | None:
+    """The file was downloaded by a program that marks what it fetches, and nobody has approved it yet.
+
+    Browsers, mail programs and AirDrop put the extended attribute com.apple.quarantine on files, and unpackers hand
+    it on; pip does not. When such a file is loaded macOS asks its Gatekeeper, which lets through what is signed by a
+    known developer and notarised by Apple. All else is refused with `library load disallowed by system policy`, until
+    it is approved in System Settings, Privacy & Security, or the attribute is taken away. Whether a file is notarised,
+    and what is allowed on that Mac, no file shows, so that this is a warning.
+    """
+    marked = [(path, value) for path, value in case.quarantine if not _is_approved(value)]
+    if not marked:
+        return None
+    path, value = marked[0]
+    agent = value.split(";")[2:3]
+    name = os.path.basename(path)
+    command = f"xattr -d com.apple.quarantine {shlex.quote(path)}"
+    return Verdict(
+        message=f"{name} is under quarantine: macOS may refuse to load it",
+        path=path,
+        severity="warning",
+        evidence=(
+            ("file", path),
+            ("com.apple.quarantine", value),
+            *((("fetched by", agent[0]),) if agent and agent[0] else ()),
+            ("dyld may say", "library load disallowed by system policy"),
+        ),
+        remedies=(
+            Remedy("Take the mark away, where you trust the file.", command),
+            Remedy("Approve it in System Settings, Privacy & Security, after the first attempt to load it."),
+        ),
+    )
+
+
+def _is_approved(value: str) -> bool:
+    """Whether the user has said yes to it: bit 0x40 of the first field (QTN_FLAG_USER_APPROVED)."""
+    flags = value.partition(";")[0]
+    try:
+        return bool(int(flags, 16) & 0x40)
+    except ValueError:
+        return False
+
+
 @rule("TFG806", "The file is damaged or put together wrongly")
 def malformed_macho(case: Case) -> Verdict | None:
     """The load commands contradict each other or the file: segments that overlap, a command of a wrong size.
@@ -254,3 +297,5 @@ RULES = (
     code_signature,
     malformed_macho,
 )
+
+WARNINGS = (quarantined,)
