@@ -150,6 +150,29 @@ def by_llvm(path: Path) -> str | None:
     return None
 
 
+def by_nm(path: Path) -> str | None:
+    """The first thing that llvm-nm sees otherwise: its symbols come from LC_SYMTAB, ours from binds and export trie."""
+    for image in images_of(path):
+        if not image.symbols[1]:
+            continue  # stripped of the table: dyld does not need it
+        table = MachoSymbols(image, open_source(str(path)))
+        ours = {one.name for one in table.imports()}, {name for name, _ in table.exports()}
+        table.close()
+        undefined = _nm(path, "--undefined-only", image.architecture)
+        defined = _nm(path, "--defined-only", image.architecture)
+        for what, here, there in (("imports", ours[0], undefined), ("exports", ours[1], defined)):
+            if here != there:
+                return f"{what} differ: {sorted(here ^ there)[:3]}"
+    return None
+
+
+def _nm(path: Path, which: str, architecture: str) -> set[bytes]:
+    assert NM is not None
+    command = [NM, f"--arch={architecture}", "--extern-only", "--just-symbol-name", "--no-sort", which, str(path)]
+    done = subprocess.run(command, capture_output=True, check=True)
+    return {line for line in done.stdout.splitlines() if line and not line.endswith(b":")}
+
+
 def _binds(lines: list[str]) -> Iterator[bytes]:
     for line in lines:
         words = line.split()

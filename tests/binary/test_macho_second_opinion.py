@@ -47,15 +47,20 @@ FILES: dict[str, bytes] = {
 }
 
 Opinion = Callable[[Path], str | None]
-OPINIONS = {"macholib": macho_opinions.by_macholib, "lief": macho_opinions.by_lief, "llvm": macho_opinions.by_llvm}
+OPINIONS = {
+    "macholib": macho_opinions.by_macholib,
+    "lief": macho_opinions.by_lief,
+    "llvm-objdump": macho_opinions.by_llvm,
+    "llvm-nm": macho_opinions.by_nm,
+}
 
 
 def asked(name: str) -> Opinion:
     """The opinion of a reader that is there; else the test is left out."""
     if name == "lief":
         pytest.importorskip("lief", reason="LIEF comes with the extra `bench`")
-    if name == "llvm" and macho_opinions.OBJDUMP is None:
-        pytest.skip("llvm-objdump is not on this machine")
+    if {"llvm-objdump": macho_opinions.OBJDUMP, "llvm-nm": macho_opinions.NM}.get(name, "") is None:
+        pytest.skip(f"{name} is not on this machine (Debian has it in the package llvm)")
     return OPINIONS[name]
 
 
