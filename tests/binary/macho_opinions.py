@@ -156,7 +156,9 @@ def by_nm(path: Path) -> str | None:
         if not image.symbols[1]:
             continue  # stripped of the table: dyld does not need it
         table = MachoSymbols(image, open_source(str(path)))
-        ours = {one.name for one in table.imports()}, {name for name, _ in table.exports()}
+        exported = {name for name, _ in table.exports()}
+        # a weak C++ definition is bound like an import, and is one of the file's own
+        ours = {one.name for one in table.imports()} - exported, exported
         table.close()
         undefined = _nm(path, "--undefined-only", image.architecture)
         defined = _nm(path, "--defined-only", image.architecture)

@@ -177,3 +177,53 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "TFG802" in capsys.readouterr().out
     assert main(["check", "--root", root, "nosuch"]) == 2
     assert main(["check", "--root", root, "--host", "amiga", module]) == 2
+
+
+def _installed(tree: MacTree, name: str, version: str, package: str, *files: str, metadata: str = "") -> None:
+    """A distribution's metadata, which lists these files of the package and is right about them."""
+    folder = f"{_SITE}/{name.replace('-', '_')}-{version}.dist-info"
+    tree.put(f"{folder}/METADATA", f"Name: {name}\nVersion: {version}\n{metadata}\n".encode())
+    tree.put(f"{folder}/RECORD", "".join(f"{one},,\n" for one in (*files, f"{package}/__init__.py")).encode())
+
+
+def _tensorflow(root: Path) -> MacTree:
+    tree = framework_tree(root)
+    tree.put(f"{_SITE}/tensorflow/__init__.py", b"")
+    tree.put(f"{_SITE}/tensorflow/python/_pywrap_tfe.so", Macho(filetype="bundle", needs=(_SYSTEM,)))
+    _installed(tree, "tensorflow", "2.99.0", "tensorflow", "tensorflow/python/_pywrap_tfe.so")
+    return tree
+
+
+def test_installation_of_a_tree(tmp_path: Path) -> None:
+    """What is sound is silent; two distributions over one another, a missing file and another wheel are told of."""
+    tree = _tensorflow(tmp_path)
+    host = Host.from_root(str(tree.root))
+
+    assert check_import("tensorflow", host=host).findings == ()
+    _installed(tree, "tensorflow-macos", "2.13.1", "tensorflow", "tensorflow/python/_pywrap_tfe.so")
+    report = check_import("tensorflow", host=host)
+    assert [one.code for one in report.findings] == ["TFG403"]
+    assert str(tmp_path) not in str(report)
+
+
+def test_file_that_is_gone_from_a_tree(tmp_path: Path) -> None:
+    """A file that the RECORD lists and that is not there, by the path that it has on the Mac."""
+    tree = _tensorflow(tmp_path)
+    _installed(tree, "tensorflow", "2.99.0", "tensorflow", "tensorflow/python/_pywrap_tfe.so", "tensorflow/gone.py")
+
+    report = check_import("tensorflow", host=Host.from_root(str(tree.root)))
+
+    assert [(one.code, one.severity) for one in report.findings] == [("TFG404", "warning")]
+    assert f"{_SITE}/tensorflow" in str(report)
+    assert str(tmp_path) not in str(report)
+
+
+def test_wheel_of_another_system_in_a_tree(tmp_path: Path) -> None:
+    """Copied from Linux: the tags say so, and the files do."""
+    tree = _tensorflow(tmp_path)
+    tree.put(f"{_SITE}/tensorflow-2.99.0.dist-info/WHEEL", b"Tag: cp311-cp311-manylinux_2_17_x86_64\n")
+    tree.put(f"{_SITE}/tensorflow/python/_pywrap_tfe.so", b"\x7fELF\x02\x01\x01" + bytes(5000))
+
+    codes = [one.code for one in check_import("tensorflow", host=Host.from_root(str(tree.root))).findings]
+
+    assert sorted(codes) == ["TFG402", "TFG808"]

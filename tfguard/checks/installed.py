@@ -18,7 +18,7 @@ from tfguard.loader.trace import Trace
 from tfguard.rules import judge
 
 # Failures that files of two builds beside one another give; others have their cause in the file itself.
-_OF_A_MIXTURE = frozenset(("symbol", "version", "version-table", "version-without-library"))
+_OF_A_MIXTURE = frozenset(("symbol", "macho-symbol", "version", "version-table", "version-without-library"))
 _MIXED, _FOREIGN, _PARTIAL, _CHANGED = "TFG403", "TFG402", "TFG404", "TFG405"
 
 

@@ -36,6 +36,10 @@ def check_mac_import(
         return report_on_mac(name, host, "import", skipped=(f"no package called {name} is found ({where})",))
     natives = mac_natives(mac, package, everything=symbols is True)
     traces, findings = play_natives(natives, host, symbols=symbols is True, fatal=fatal)
+    if symbols is True or any(one.severity == "error" for one in findings):
+        from tfguard.checks.mac_installed import with_installation
+
+        findings = with_installation(package.name, package, natives, host, findings, traces)
     return report_on_mac(name, host, "import", findings=findings, traces=traces, ignore=ignore, symbols=symbols is True)
 
 
