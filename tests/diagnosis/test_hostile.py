@@ -71,8 +71,19 @@ def test_pieces_of_messages_in_any_order(pieces: list[str], lines: bool) -> None
         "\u0130" * (MEGABYTE // 2),
         "".join(f"{n}: W dso_loader.cc:{n}] Could not load dynamic library 'lib{n}.so'\n" for n in range(14000)),
         "".join(f'  File "/usr/lib/python3/dist-packages/tensorflow/x{n}.py", line {n}\n' for n in range(15000)),
+        f"undefined symbol: _ZN{'A' * 3000}" * (MEGABYTE // 3000),
+        f"undefined reference to '{'x<' * 900}\n" * (MEGABYTE // 1800),
+        "".join(f"/x/lib{n}.so(_Z{n}+0x1)[0x7f1234567890]\n" for n in range(25000)),
+        "".join(f"from a{n} import b{n}\nImportError: cannot import name b{n}\n" for n in range(20000)),
+        "tfguard report 1\nfinding: TFG201 a (error): b\n" * (MEGABYTE // 46),
+        '{"a":' * (MEGABYTE // 5),
+        "2024-05-01 10:00:00,123 - worker - ERROR - " * (MEGABYTE // 43),
+        " ".join(MARKS) * (MEGABYTE // 9000),
     ],
-    ids=["latin", "utf8", "letters", "lines", "escapes", "titles", "slashes", "longer-in-lower-case", "log", "frames"],
+    ids=[
+        *("latin", "utf8", "letters", "lines", "escapes", "titles", "slashes", "longer-in-lower-case", "log", "frames"),
+        *("symbols", "references", "backtrace", "imports", "reports", "braces", "prefixes", "marks"),
+    ],
 )
 def test_a_megabyte(text: str) -> None:
     answered(text)

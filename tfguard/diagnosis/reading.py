@@ -20,6 +20,7 @@ from tfguard.diagnosis import (
     shapes_words,
 )
 from tfguard.diagnosis.frames import left
+from tfguard.diagnosis.marks import possible
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.shape import FAR, TRAIL, Shape, read
 from tfguard.diagnosis.text import Text, lowered
@@ -44,7 +45,7 @@ _TAIL = 400
 _A_LINE = 500
 _PASTED = 200_000
 _LONG = 5000  # lines; in a longer log those that differ in numbers alone are one
-_NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
+_DIGITS = re.compile(r"[0-9]+")
 _BUDGET = 300_000  # characters that patterns may look at, beside as many as the text has
 _BLOCK = 7000
 
@@ -162,16 +163,15 @@ def _across_lines(text: Text) -> tuple[Said, ...]:
 
 
 def _in_lines(lines: tuple[str, ...], low: tuple[str, ...]) -> tuple[Said, ...]:
-    whole = "\n".join(low)
-    live = [one for one in SHAPES if any(mark in whole for mark in one.marks)]
-    budget = _BUDGET + len(whole)
+    live = possible(SHAPES, low)
+    budget = _BUDGET + sum(map(len, low))
     found: dict[tuple[object, ...], Said] = {}
     # what ended the process stands at the end of a log; what stands there must be read before the budget is used up
     tail = max(0, len(low) - _TAIL)
     seen: set[str] = set()
     for number in (*range(tail, len(low)), *range(tail)) if live else ():
         line = low[number]
-        alike = line if len(low) < _LONG else line.translate(_NO_DIGITS)
+        alike = line if len(low) < _LONG else _DIGITS.sub("", line)
         if alike in seen:
             continue
         seen.add(alike)
