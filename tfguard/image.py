@@ -116,12 +116,24 @@ class VersionNeed(NamedTuple):
     number: int
 
 
+class Filtee(NamedTuple):
+    """A library whose symbols come before those of the object that names it: DT_FILTER, or DT_AUXILIARY if optional.
+
+    `after` is how many DT_NEEDED stand in front of it.
+    """
+
+    name: str
+    optional: bool
+    after: int
+
+
 class Image(NamedTuple):
     """A loadable ELF object as its program headers and dynamic section describe it.
 
     Strings are decoded with the file system encoding. `dynamic` maps a DT_ tag to its (last) value, as the loader
     keeps them; DT_NEEDED is in `needed`, in file order. `modified` is the file's time of last change in nanoseconds,
     `isa_needed` the bits of GNU_PROPERTY_X86_ISA_1_NEEDED, `noexec` says that its file system forbids execution.
+    `filtees` are in file order too.
     """
 
     path: str
@@ -142,6 +154,7 @@ class Image(NamedTuple):
     modified: int = 0
     isa_needed: int = 0
     noexec: bool = False
+    filtees: tuple[Filtee, ...] = ()
 
     @property
     def flags_1(self) -> int:

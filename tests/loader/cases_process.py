@@ -1,16 +1,13 @@
-"""Cases of preloads, tunables and filters: ld-so.md G-81, G-85, G-160, G-161."""
+"""Cases of preloads and tunables: ld-so.md G-81, G-160, G-161."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from tests.loader.cases_candidates import BEST
 from tests.loader.scene import ANY, GOOD, LOADS, Case, Scene
-from tests.support.elf_edit import with_dynamic
 from tests.support.elf_writer import Export, Import
 from tests.support.real_loader import Load
-from tfguard.image import DT_AUXILIARY, DT_FILTER, DT_SONAME
 
 
 def _preloaded_symbol(scene: Scene) -> Load:
@@ -55,24 +52,6 @@ def _masked_level(scene: Scene) -> Load:
     return scene.load(scene.top(runpath=f"{scene.root}/b"), environment={"GLIBC_TUNABLES": tunables})
 
 
-def _filter(tag: int, *, is_there: bool, used: bool = False) -> Callable[[Scene], Load]:
-    """An object that names another as its filtee, beside what it needs."""
-
-    def lay_out(scene: Scene) -> Load:
-        if is_there:
-            scene.library("liby.so", soname="liby.so", exports=(Export(name="f"),))
-        scene.fill(GOOD, ".")
-        # The string of the filtee is that of the soname, so that the writer has a place for it.
-        imports = (Import(name="f"),) if used else ()
-        path = scene.library("libtop.so", soname="liby.so", needed=("libx.so.1",), runpath="$ORIGIN", imports=imports)
-        Path(path).write_bytes(with_dynamic(Path(path).read_bytes(), DT_SONAME, new_tag=tag))
-        return scene.load(path)
-
-    return lay_out
-
-
-_FILTERS = "filtees are not searched; they only make what is said of symbols uncertain"
-
 CASES = (
     Case("G-160-preloaded-symbol", LOADS, _preloaded_symbol),
     Case("G-160-preloaded-soname", LOADS, _preloaded_soname),
@@ -94,10 +73,4 @@ CASES = (
     Case("G-161-empty", "libx.so.1: cannot open", _listed("")),
     Case("G-161-other-user", LOADS, _listed("{root}/p/libfile.so", user=65534)),
     Case("G-81-masked-by-a-tunable", ANY, _masked_level),
-    Case("G-85-filtee-there", LOADS, _filter(DT_FILTER, is_there=True), limit=_FILTERS),
-    Case("G-85-filtee-used", LOADS, _filter(DT_FILTER, is_there=True, used=True), certain=False),
-    Case("G-85-filtee-missing", "liby.so: cannot open", _filter(DT_FILTER, is_there=False), limit=_FILTERS),
-    Case("G-85-auxiliary-there", LOADS, _filter(DT_AUXILIARY, is_there=True), limit=_FILTERS),
-    Case("G-85-auxiliary-used", LOADS, _filter(DT_AUXILIARY, is_there=True, used=True), certain=False),
-    Case("G-85-auxiliary-missing", LOADS, _filter(DT_AUXILIARY, is_there=False)),
 )

@@ -75,6 +75,18 @@ def _undefined(reference: Import) -> Callable[[Scene], Load]:
     return lambda scene: scene.load(scene.library("libtop.so", imports=(reference,)))
 
 
+def _behind_a_call_entry(relocation: int) -> Callable[[Scene], Load]:
+    """The first object in scope has an entry for calls of the function, the second the function."""
+
+    def lay_out(scene: Scene) -> Load:
+        scene.library("libcalls.so", soname="libcalls.so", exports=(_KINDS["undefined-with-value"],))
+        scene.library("libdef.so", soname="libdef.so", exports=(Export(name="f"),))
+        imports = (Import(name="f", relocation=relocation),)
+        return scene.load(scene.library("libtop.so", needed=("libcalls.so", "libdef.so"), imports=imports, **_DIRECT))
+
+    return lay_out
+
+
 # --- scope: G-130
 
 
@@ -202,11 +214,10 @@ CASES = (
     *(
         Case(f"G-132-{kind}-for-{use}", ANY, pair(Import(name="f", relocation=number), export))
         for (kind, export), (use, number) in itertools.product(_KINDS.items(), _RELOCATIONS.items())
-        if not (kind == "tls-0" and use != "data") and not (kind == "undefined-with-value" and use == "call")
+        if not (kind == "tls-0" and use != "data")
     ),
-    Case("G-132-undefined-with-value-for-call", "undefined symbol: f",
-         pair(Import(name="f", relocation=R_JUMP_SLOT), _KINDS["undefined-with-value"]),
-         limit="a program's own entry for a function counts as a definition for every reference"),
+    *(Case(f"G-132-call-entry-before-the-function-for-{use}", LOADS, _behind_a_call_entry(number))
+      for use, number in _RELOCATIONS.items()),
     *(Case(f"G-133-{kind}-undefined", ANY, _undefined(reference)) for kind, reference in _REFERENCE_KINDS.items()),
     Case("G-130-undefined", "undefined symbol: f", pair(Import(name="f"), Export(name="g"))),
     Case("G-130-defined", LOADS, pair(Import(name="f"), Export(name="f"))),
@@ -248,6 +259,15 @@ CASES = (
     Case("G-130-compiled-missing-tls", "undefined symbol: x",
          _compiled("extern __thread int x; int *top(void) { return &x; }")),
     Case("G-144-ifunc", LOADS, _ifunc),
+    *(Case(f"G-143-type-{number:#x}-{there}", ANY,
+           pair(Import(name="f", relocation=number), Export(name="f" if there == "defined" else "g")))
+      for number in (2, 3, 4, 9, 11, 12, 14, 19, 32, 33, 35, 39, 40, 43, 60, 200, 0xFF, 0x100, 0x1C8, 0xABCDEF)
+      for there in ("defined", "undefined")),
+    Case("G-143-of-a-weak-reference", ANY, pair(Import(name="f", relocation=200, binding=STB_WEAK))),
+    Case("G-143-before-an-undefined-symbol", ANY,
+         pair((Import(name="f", relocation=200), Import(name="nowhere")), Export(name="f"))),
+    Case("G-143-behind-an-undefined-symbol", ANY,
+         pair((Import(name="nowhere"), Import(name="f", relocation=200)), Export(name="f"))),
     Case("G-46-symbol-table-nowhere", ANY,
          pair(Import(name="f"), Export(name="f"), replaced={DT_SYMTAB: 1 << 40}), certain=False),
 )  # fmt: skip

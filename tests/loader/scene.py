@@ -129,11 +129,10 @@ class Case:
 
     `ends` is part of what the real loader must show: LOADS, a piece of its message, or what the process dies of;
     ANY where that hangs on the version of the loader. Where `certain` is false the prediction must either agree or
-    say of itself that it is not certain. `limit` says why tfguard is known to miss this one.
+    say of itself that it is not certain.
     """
 
     id: str
     ends: str
     lay_out: Callable[[Scene], Load]
     certain: bool = True
-    limit: str | None = None

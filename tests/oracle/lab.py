@@ -109,8 +109,6 @@ def ask_cases(world: AnyWorld, cases: LaidOut) -> Cases:
         case = known[name]
         if isinstance(answer, str):
             left_out[name] = answer
-        elif case.limit is not None and not isinstance(world, MuslWorld):
-            left_out[name] = case.limit
         elif (words := _what_differs(world, case, answer)) is not None:
             differ[name] = words
     return Cases(agree=len(answers) + len(cases.left_out) - len(differ) - len(left_out), differ=differ,

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from tests.roots.programs import program, run, system_files
 from tests.support.build import COMMAND, Compiler
 from tests.support.elf_edit import with_header
+from tests.support.elf_writer import Library, write
 from tests.support.here import is_glibc_x86_64
 from tfguard import check_import, check_library
 from tfguard.__main__ import main
@@ -244,6 +246,19 @@ def test_wrong_use_is_said(
 ) -> None:
     assert main(["check", *(one.format(tree=tree) for one in arguments)]) == 2
     assert capsys.readouterr().err == f"tfguard: {says.format(tree=tree)}\n"
+
+
+@pytest.mark.parametrize(("level", "certain"), [(4, False), (9, True)])
+def test_the_processor_of_a_tree_is_not_known(level: int, certain: bool, tree: Path) -> None:
+    """A library for a higher level than that of this machine may load where the tree will run: a warning."""
+    library = Library(soname="libx.so.1", isa_needed=1 << level - 1)
+    (tree / "opt/x/libx.so.1").write_bytes(write(library))
+    host = replace(Host.from_root(tree), isa_level=2, features=frozenset(("isa-level",)))
+
+    report = check_library("/opt/x/libx.so.1", host=host)
+
+    assert [one.code for one in report.findings] == ["TFG106"]
+    assert [one.severity for one in report.findings] == ["error" if certain else "warning"]
 
 
 def test_library_path_inside(tree: Path) -> None:

@@ -15,10 +15,13 @@ from tests.loader.cases_kernel import for_kernel
 from tests.loader.scene import Scene, Unavailable
 from tests.rules.stage import Question, RuleCase
 from tests.support.elf_edit import with_header
-from tests.support.elf_writer import Export, Library, write
+from tests.support.elf_writer import Export, Import, Library, write
 from tfguard.image import EM_AARCH64
 
 _PLAIN = write(Library(soname="op.so", exports=(Export(name="x"),)))
+_UNKNOWN_RELOCATION = write(
+    Library(soname="op.so", exports=(Export(name="x"),), imports=(Import(name="free", relocation=200),))
+)
 _SOURCE = "int answer(void) { return 42; }"
 _BIG = "static char big[20000] = {1}; static char *pointer = big; int answer(int i) { return *pointer + big[i]; }"
 _LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d" * 32 + b"\nsize 56232\n"
@@ -279,6 +282,7 @@ CASES = (
     RuleCase("TFG116-in-its-header", _bytes(_PLAIN[:40])),
     RuleCase("TFG117", _no_section_headers, warning=True),
     RuleCase("TFG118", _bytes(b"\0\0\0\0" + _PLAIN[4:])),
+    RuleCase("TFG118-relocation", _bytes(_UNKNOWN_RELOCATION)),
     RuleCase("TFG118-zeros", _bytes(bytes(8192))),
     RuleCase("TFG118-few-zeros", _bytes(bytes(20))),
     RuleCase("TFG118-padding", _bytes(with_header(_PLAIN, ei_pad=1))),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tests.loader.scene import Scene, Unavailable
 from tests.rules.stage import Question, RuleCase
-from tests.support.elf_edit import dynamic_value, with_segment
+from tests.support.elf_edit import dynamic_value, with_dynamic, with_segment
 from tests.support.elf_writer import Export, Import, Library, write
-from tfguard.image import DF_1_NOOPEN, DT_RELA, DT_TEXTREL, PT_LOAD
+from tfguard.image import DF_1_NOOPEN, DT_FILTER, DT_NEEDED, DT_RELA, DT_TEXTREL, PT_LOAD
 
 _PLAIN = write(Library(soname="op.so", exports=(Export(name="x"),)))
 _SOURCE = "int answer(void) { return 42; }"
@@ -79,6 +80,14 @@ def _token_in_secure_mode(scene: Scene) -> Question:
     return Question(target=target, host={"secure": True})
 
 
+def _filter(scene: Scene) -> Question:
+    """Its filtee is there, and opening it dies all the same."""
+    scene.library("libx.so.1", soname="libx.so.1", exports=(Export(name="x"),))
+    path = scene.library("op.so", needed=("libx.so.1",), runpath="$ORIGIN")
+    data = with_dynamic(Path(path).read_bytes(), DT_NEEDED, new_tag=DT_FILTER)
+    return Question(target=scene.write("op.so", data), host={"version": [2, 31]})
+
+
 CASES = (
     RuleCase("TFG128", _noexec),
     RuleCase("TFG129", _executable_stack(7)),
@@ -92,4 +101,5 @@ CASES = (
     RuleCase("TFG150-segment", _writable_code),
     RuleCase("TFG151", _text_relocation),
     RuleCase("TFG152", _token_in_secure_mode),
+    RuleCase("TFG154", _filter),
 )  # fmt: skip

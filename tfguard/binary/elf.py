@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from tfguard.binary.properties import isa_needed
 from tfguard.image import (
+    DT_AUXILIARY,
+    DT_FILTER,
     DT_NEEDED,
     DT_RPATH,
     DT_RUNPATH,
@@ -26,6 +28,7 @@ from tfguard.image import (
     PT_GNU_PROPERTY,
     PT_LOAD,
     Damage,
+    Filtee,
     Head,
     Image,
     Segment,
@@ -42,7 +45,7 @@ _STRING_TAIL = 512
 _NOTE_LIMIT = 4096
 _ST_NOEXEC = 8
 
-_NAME_TAGS = frozenset((DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH))
+_NAME_TAGS = frozenset((DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH, DT_AUXILIARY, DT_FILTER))
 _O_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -218,7 +221,18 @@ def _read_image(
         modified=status.st_mtime_ns,
         isa_needed=isa,
         noexec=bool(os.fstatvfs(fd).f_flag & _ST_NOEXEC),
+        filtees=_filtees(names, strings) if DT_FILTER in single or DT_AUXILIARY in single else (),
     )
+
+
+def _filtees(names: list[tuple[int, int]], strings: dict[int, str]) -> tuple[Filtee, ...]:
+    found, needed = [], 0
+    for tag, value in names:
+        if tag == DT_NEEDED:
+            needed += 1
+        elif tag in (DT_FILTER, DT_AUXILIARY):
+            found.append(Filtee(strings[value], tag == DT_AUXILIARY, needed))
+    return tuple(found)
 
 
 def _note(fd: int, start: bytes, segment: Segment) -> bytes:

@@ -92,6 +92,25 @@ def targets_within(image: Image, fd: int, ranges: tuple[tuple[int, int], ...]) -
                         yield place
 
 
+def unknown_type(image: Image, fd: int, known: frozenset[int]) -> tuple[int, int] | None:
+    """(type, symbol index) of the first relocation of a type that is not known; as much is read as above.
+
+    Those that DT_RELACOUNT counts are left out, as above.
+    """
+    shift = 32 if image.elf_class == 64 else 8
+    mask = (1 << shift) - 1
+    for record, data in _blocks(image, fd, ends_only=True, skip_relative=True):
+        if image.little_endian == (sys.byteorder == "little") and shift == 32:
+            words = memoryview(data).cast("I")
+            kinds = words[2 if image.little_endian else 3 :: record.size // 4].tolist()
+            if known.issuperset(kinds):
+                continue
+        for entry in record.iter_unpack(data):
+            if (kind := entry[1] & mask) not in known:
+                return kind, entry[1] >> shift
+    return None
+
+
 def _blocks(
     image: Image,
     fd: int,

@@ -15,7 +15,13 @@ from typing import Literal, NamedTuple
 from tfguard.binary.columns import Column, OnDemand, unsigned
 from tfguard.binary.elf import file_offset, format_of, read_strings
 from tfguard.binary.hashes import gnu_hash, sysv_hash
-from tfguard.binary.relocations import relocated_symbols, relocations, relocations_of_types, targets_within
+from tfguard.binary.relocations import (
+    relocated_symbols,
+    relocations,
+    relocations_of_types,
+    targets_within,
+    unknown_type,
+)
 from tfguard.binary.versions import Versions, versions_of
 from tfguard.image import (
     DT_GNU_HASH,
@@ -24,6 +30,9 @@ from tfguard.image import (
     DT_STRTAB,
     DT_SYMTAB,
     DT_VERSYM,
+    EM_386,
+    EM_AARCH64,
+    EM_X86_64,
     Damage,
     Image,
     VersionNeed,
@@ -33,6 +42,8 @@ _STT_TLS = 6
 _SHN_ABS = 0xFFF1
 # NOTYPE, OBJECT, FUNC, COMMON, TLS, GNU_IFUNC: ld-so.md G-132
 _DEFINING_TYPES = frozenset((0, 1, 2, 5, 6, 10))
+# JUMP_SLOT of each machine
+_CALLS = {EM_X86_64: frozenset((7,)), EM_AARCH64: frozenset((1026,)), EM_386: frozenset((7,))}
 _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10
 _BINDINGS = frozenset((_GLOBAL, _WEAK, _UNIQUE))
 
@@ -110,6 +121,8 @@ class SymbolTable:
         self._gnu: _GnuHash | None = None
         self._found: dict[bytes, tuple[Definition, ...]] = {}
         self._out_of_sight: set[bytes] = set()
+        # names that a program has only an entry of its own for, by which it calls another object's function
+        self.call_entries: set[bytes] = set()
         self._symtab = self._offset(DT_SYMTAB)
         self._strtab = self._offset(DT_STRTAB)
         self._versym = self._offset(DT_VERSYM)
@@ -196,6 +209,16 @@ class SymbolTable:
     def relocations_of_types(self, types: frozenset[int]) -> Iterable[tuple[int, int]]:
         """(type, symbol position) of the relocations of these types."""
         return relocations_of_types(self.image, self._fd, types)
+
+    def unknown_relocation(self, known: frozenset[int]) -> tuple[int, int] | None:
+        """(type, symbol position) of the first relocation of none of these types; not all of a long table is read."""
+        return unknown_type(self.image, self._fd, known)
+
+    @cached_property
+    def called(self) -> frozenset[int]:
+        """The positions of symbols that relocations of calls name: for those a call entry is no definition (G-132)."""
+        kinds = _CALLS.get(self.image.machine, frozenset())
+        return frozenset(position for _, position in self.relocations_of_types(kinds))
 
     def relocation_targets(self, ranges: tuple[tuple[int, int], ...]) -> Iterable[int]:
         """The addresses within these ranges that relocations write to, as far as the tables are looked at."""
@@ -458,6 +481,8 @@ class SymbolTable:
             if info >> 4 not in _BINDINGS or other & 3 in (1, 2):
                 self._out_of_sight.add(name)
                 continue
+            if not shndx:
+                self.call_entries.add(name)
             if versions:
                 versym: int | None = versions[place]
             else:

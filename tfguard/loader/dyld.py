@@ -42,7 +42,7 @@ class DyldProcess:
         # what was looked up: (library, name) to whether it exports it, and name to whether any image does
         self.resolved: dict[tuple[int, bytes], bool] = {}
         self.flat: dict[bytes, bool] = {}
-        self._tables: dict[int, MachoSymbols | None] = {}
+        self._tables: dict[DyldImage, MachoSymbols | None] = {}
 
     @property
     def knows_all(self) -> bool:
@@ -64,16 +64,15 @@ class DyldProcess:
 
     def table(self, link: DyldImage) -> MachoSymbols | None:
         """The symbols of an image, None where its file cannot be read."""
-        key = id(link)
-        if key not in self._tables:
+        if link not in self._tables:
             from tfguard.binary.macho_symbols import MachoSymbols  # most imports look no symbol up
 
             try:
                 image = link.image
-                self._tables[key] = MachoSymbols(image, self.mac.files.open(image.path)) if image is not None else None
+                self._tables[link] = MachoSymbols(image, self.mac.files.open(image.path)) if image is not None else None
             except OSError:
-                self._tables[key] = None
-        return self._tables[key]
+                self._tables[link] = None
+        return self._tables[link]
 
     def dlopen(
         self,
@@ -95,7 +94,7 @@ class DyldProcess:
         trace = load.run(symbols=symbols, pages=pages)
         if trace.failure is not None:
             for link in self.links[before:]:
-                if (table := self._tables.pop(id(link), None)) is not None:
+                if (table := self._tables.pop(link, None)) is not None:
                     table.close()
             gone = {id(link) for link in self.links[before:]}
             del self.links[before:]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from tfguard.hosts.host import Host
-from tfguard.image import Image, VersionNeed, machine_name
+from tfguard.image import Filtee, Image, VersionNeed, machine_name
 from tfguard.loader.glibc_file import (
     SKIP_CLASS,
     SKIP_KERNEL,
@@ -56,7 +56,7 @@ class Process:
         self.directories = Directories(host)
         self._by_name: dict[str, LinkMap] = {}
         self._by_file: dict[tuple[int, int], LinkMap] = {}
-        self._tables: dict[int, SymbolTable | None] = {}
+        self._tables: dict[LinkMap, SymbolTable | None] = {}
         self._hashes: dict[bytes, int] = {}
         self.resolved: dict[tuple[bytes, str | None], LinkMap] = {}
         self.static_tls: StaticTls | None = None  # looked at only once an object asks for a place in it
@@ -87,15 +87,14 @@ class Process:
 
     def table(self, link: LinkMap) -> SymbolTable | None:
         """The symbols of an object, None where its file cannot be read."""
-        key = id(link)
-        if key not in self._tables:
+        if link not in self._tables:
             from tfguard.binary.symbols import SymbolTable  # most imports look no symbol up
 
             try:
-                self._tables[key] = SymbolTable(link.image, self._hashes) if link.image is not None else None
+                self._tables[link] = SymbolTable(link.image, self._hashes) if link.image is not None else None
             except OSError:
-                self._tables[key] = None
-        return self._tables[key]
+                self._tables[link] = None
+        return self._tables[link]
 
     def dlopen(
         self, name: str, *, caller: LinkMap | None = None, make_global: bool = False, symbols: bool = True
@@ -129,8 +128,8 @@ class Process:
     def _forget(self, play: _Load) -> None:
         gone = {id(link) for link in play.new}
         self.links = [link for link in self.links if id(link) not in gone]
-        for key in gone:
-            if (table := self._tables.pop(key, None)) is not None:
+        for link in play.new:
+            if (table := self._tables.pop(link, None)) is not None:
                 table.close()
         self._by_name = {name: link for name, link in self._by_name.items() if id(link) not in gone}
         self._by_file = {file: link for file, link in self._by_file.items() if id(link) not in gone}
@@ -192,6 +191,7 @@ class _Load:
         self.caller = caller
         self.starting = starting
         self.notes: list[str] = []
+        self.root: LinkMap | None = None
         self.new: list[LinkMap] = []
         self.scope: list[LinkMap] = []
         self.lookups: list[Lookup] = []
@@ -352,32 +352,80 @@ class _Load:
 
     def _map_dependencies(self, root: LinkMap, preloads: Sequence[LinkMap] = ()) -> None:
         """Breadth first, each DT_NEEDED in file order (G-115)."""
+        self.root = root
         queue = list({id(link): link for link in (root, *preloads)}.values())
         seen = {id(link) for link in queue}
-        for link in queue:
-            if link.dependencies is not None:
-                # loaded by an earlier load of this process, with all it needs
-                fresh = [child for child in link.dependencies if id(child) not in seen]
-                seen.update(id(child) for child in fresh)
-                queue += fresh
+        done: set[int] = set()
+        position = 0
+        while position < len(queue):
+            link = queue[position]
+            if id(link) in done:
+                position += 1
                 continue
-            found: list[LinkMap] = []
-            for needed in link.image.needed if link.image is not None else ():
-                name = needed
-                if "$" in needed and has_token(needed):
-                    if self.host.secure:
-                        raise _Refused(self._failure(_TOKEN_IN_SECURE_MODE, link.path, needed, link, shown=needed,
-                                                     lookup=None))  # fmt: skip
-                    name = expand_tokens(needed, link, self.host) or needed
-                child = self._map(name, link) if link.new else self._known(name, link)
-                if child is None:
-                    continue
-                found.append(child)
-                if id(child) not in seen:
-                    seen.add(id(child))
+            done.add(id(link))
+            if link.dependencies is None:
+                link.dependencies = tuple(self._children(link))
+            for child in link.dependencies:
+                if child in link.filtees:
+                    self._move_before(link, child, queue)
+                elif id(child) not in seen:
                     queue.append(child)
-            link.dependencies = tuple(found)
+                seen.add(id(child))
         self.scope = queue
+        if queue[0] is not root and not self.starting and self.host.version <= (2, 31):
+            raise _Refused(self._failure(_FILTER, root.path, root.path, None, shown="", lookup=None))
+
+    def _children(self, link: LinkMap) -> Iterator[LinkMap]:
+        """What an object needs, mapped where it is not loaded; its filtees stand among the rest, as in its file."""
+        image = link.image
+        if image is None:
+            return
+        if not image.filtees:
+            for needed in image.needed:
+                if (child := self._child(needed, link)) is not None:
+                    yield child
+            return
+        for index in range(len(image.needed) + 1):
+            for filtee in image.filtees:
+                if filtee.after == index and (child := self._filtee(filtee, link)) is not None:
+                    link.filtees = (*link.filtees, child)
+                    yield child
+            if index < len(image.needed) and (child := self._child(image.needed[index], link)) is not None:
+                yield child
+
+    def _child(self, needed: str, link: LinkMap) -> LinkMap | None:
+        name = needed
+        if "$" in needed and has_token(needed):
+            if self.host.secure:
+                raise _Refused(self._failure(_TOKEN_IN_SECURE_MODE, link.path, needed, link, shown=needed,
+                                             lookup=None))  # fmt: skip
+            name = expand_tokens(needed, link, self.host) or needed
+        return self._map(name, link) if link.new else self._known(name, link)
+
+    def _filtee(self, filtee: Filtee, link: LinkMap) -> LinkMap | None:
+        """The filtee, None where it is optional and cannot be had (G-85)."""
+        try:
+            return self._child(filtee.name, link)
+        except _Refused as refused:
+            if not filtee.optional or refused.failure.dies:
+                raise
+            return None
+
+    def _move_before(self, link: LinkMap, filtee: LinkMap, queue: list[LinkMap]) -> None:
+        """Put a filtee before its object in the scope and the load order, where it is not there already (G-85)."""
+        if filtee in queue:
+            if queue.index(filtee) <= queue.index(link):
+                return
+            queue.remove(filtee)
+        queue.insert(queue.index(link), filtee)
+        for chain in (self.process.links, self.new):
+            if filtee in chain and link in chain:
+                chain.remove(filtee)
+                chain.insert(chain.index(link), filtee)
+        if filtee.new and link.new:
+            own, other = (next(one for one in self.images if one.image is link.image) for link in (filtee, link))
+            self.images.remove(own)
+            self.images.insert(self.images.index(other), own)
 
     def _known(self, name: str, link: LinkMap) -> LinkMap | None:
         """A dependency of an object that was loaded before: it was found then, by whatever way."""
@@ -407,9 +455,17 @@ class _Load:
         """The processor's check of the new objects, dependencies first (G-53)."""
         failures = {id(link): one for link in self.new if (one := refused_properties(link, self.host)) is not None}
         if failures:
-            order = relocation_order(self.new, self.scope, self.host)
+            order = self._order()
             first = next((failures[id(link)] for link in order if id(link) in failures), next(iter(failures.values())))
             raise _Refused(self._at_start(first))
+
+    def _order(self) -> list[LinkMap]:
+        """The order of relocation: the opened object counts as the first of its scope, whatever stands before it."""
+        root = self.root
+        if root is None or self.scope[:1] == [root]:
+            return relocation_order(self.new, self.scope, self.host)
+        new, scope = ([root, *(link for link in links if link is not root)] for links in (self.new, self.scope))
+        return relocation_order(new, scope, self.host)
 
     def _at_start(self, failure: Failure) -> Failure:
         """The failure with the words that a program's start puts in front (G-10)."""
@@ -426,7 +482,7 @@ class _Load:
 
     def _relocate(self, root: LinkMap, *, symbols: bool) -> None:
         in_order = symbols or self._is_short() or self.host.refuses_write_execute
-        order = relocation_order(self.new, self.scope, self.host) if in_order else []
+        order = self._order() if in_order else []
         for link in order:
             if link.new and link.image is not None:
                 refusal = refused_truncation(link.image, self.host, stage="relocate")
@@ -443,6 +499,9 @@ class _Load:
 
 
 _TOKEN_IN_SECURE_MODE = Refusal("token-in-secure-mode", "G-167", "DST not allowed in SUID/SGID programs")
+_FILTER = Refusal(
+    "filter", "G-85", None, signal="exit 127", detail="glibc up to 2.31 cannot open an object that has a filtee"
+)
 _UNREADABLE = Refusal(
     "damaged", "G-44", None, signal="SIGSEGV", certain=False, detail="its dynamic section cannot be read"
 )

@@ -7,6 +7,8 @@ from tfguard.image import EM_X86_64
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.trace import Failure
 
+_HIGHEST_LEVEL = 4
+
 
 def refused_properties(link: LinkMap, host: Host) -> Failure | None:
     """The refusal of an object that is marked as needing a higher ISA level than the processor has, or None."""
@@ -17,6 +19,9 @@ def refused_properties(link: LinkMap, host: Host) -> Failure | None:
     if not needed & ~available:
         return None
     level = (needed & ~available).bit_length()
+    # a tree says nothing of the processor that will run it; no processor has a level that there is no name for
+    known = host.foreign is None or host.root.is_here or level > _HIGHEST_LEVEL
+    has = "the processor has" if known else "the processor is taken for one of"
     return Failure(
         kind="isa-level",
         rule="G-53",
@@ -24,5 +29,6 @@ def refused_properties(link: LinkMap, host: Host) -> Failure | None:
         path=link.path,
         name=link.path,
         requirer=link.parent.path if link.parent is not None else None,
-        detail=f"needs x86-64-v{level}, the processor has x86-64-v{host.isa_level}",
+        certain=known,
+        detail=f"needs x86-64-v{level}, {has} x86-64-v{host.isa_level}",
     )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from tfguard.binary.symbols import Reference, SymbolTable
 from tfguard.hosts.host import Host
-from tfguard.image import DF_1_NOW, DF_BIND_NOW, DT_AUXILIARY, DT_BIND_NOW, DT_FILTER, DT_FLAGS
+from tfguard.image import DF_1_NOW, DF_BIND_NOW, DT_BIND_NOW, DT_FLAGS
+from tfguard.loader.glibc_relocations import refused_relocation
 from tfguard.loader.glibc_text import refused_text, unmarked_text_relocation
 from tfguard.loader.glibc_tls import StaticTls, refused_static_tls
 from tfguard.loader.link_map import LinkMap
@@ -46,6 +47,8 @@ def unresolved(
             lazy = starting and not _binds_now(link, process.host)
             found.append(_confirm(process, link, table, open_references, everyone, lazy=lazy))
         failure = _first_of(found, table)
+        if not starting:
+            failure = refused_relocation(link, table, failure)
         if (write := unmarked_text_relocation(link, table, process.host)) is not None:
             return write._replace(certain=failure is None)  # which comes first is not looked at
         if failure is not None:
@@ -93,25 +96,30 @@ def _still_open(
     for file, references in by_file.items():
         provider = process.loaded_as(file)
         if provider is not None and id(provider) in members:
-            pending += _ask(process, provider, references)
+            pending += _ask(process, provider, references, table)
         else:
             pending += references
     # What an object leaves undefined it hardly ever defines itself: it is asked last.
     for provider in (*(one for one in everyone if one is not link), *(one for one in everyone if one is link)):
         if not pending:
             break
-        pending = _ask(process, provider, pending)
+        pending = _ask(process, provider, pending, table)
     return pending
 
 
-def _ask(process: Process, provider: LinkMap, references: list[Reference]) -> list[Reference]:
-    """The references that `provider` does not meet; those it meets are remembered."""
+def _ask(process: Process, provider: LinkMap, references: list[Reference], own: SymbolTable) -> list[Reference]:
+    """The references of `own` that `provider` does not meet; those it meets are remembered."""
     table = process.table(provider)
     if table is None:
         return references
     rest: list[Reference] = []
-    for reference, met in zip(references, table.satisfies(references), strict=True):
-        if met:
+    answers = table.satisfies(references)
+    entries = table.call_entries
+    for reference, met in zip(references, answers, strict=True):
+        if met and entries and reference.name in entries:
+            if reference.position in own.called:
+                rest.append(reference)
+        elif met:
             need = reference.need
             process.resolved[reference.name, need.version if need is not None else None] = provider
         else:
@@ -215,12 +223,11 @@ def _confirm(
 
 
 def _may_define_more(process: Process, link: LinkMap) -> bool:
-    """Whether an object of the scope could not be read, or brings others that are not looked for (G-85)."""
+    """Whether an object of the scope could not be read."""
     if link.image is None:
         return "vdso" not in link.path
     table = process.table(link)
-    filters = DT_FILTER in link.image.dynamic or DT_AUXILIARY in link.image.dynamic
-    return table is None or table.damage is not None or filters
+    return table is None or table.damage is not None
 
 
 def _seen_globally(process: Process, reference: Reference) -> bool:

@@ -18,6 +18,7 @@ class LinkMap:
 
     __slots__ = (
         "dependencies",
+        "filtees",
         "image",
         "is_global",
         "is_main",
@@ -41,6 +42,8 @@ class LinkMap:
         self.new = True
         self.step = step
         self.dependencies: tuple[LinkMap, ...] | None = None
+        # those of them that come before it
+        self.filtees: tuple[LinkMap, ...] = ()
         # the entries of its RPATH or RUNPATH, expanded when first searched: the same for every name it needs
         self.search_list: list[str] | None = None
 

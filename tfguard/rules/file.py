@@ -269,7 +269,8 @@ def damaged_file(case: Case) -> Verdict | None:
     A file system or a download tool that reserves space first leaves zeros when it is interrupted. Single wrong
     fields come from bad storage, from transfers in text mode and from tools that edit libraries.
     """
-    damaged = ("not-elf", "elf-version", "padding", "header-size", "no-segments", "damaged", "dynamic-section")
+    damaged = ("not-elf", "elf-version", "padding", "header-size", "no-segments", "damaged", "dynamic-section",
+               "relocation-type")  # fmt: skip
     zeros = _is(case, "too-short") and _kind_is(case, "zeros")
     failure = case.failure
     if failure is None or not (zeros or _is(case, *damaged)):

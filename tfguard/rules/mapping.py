@@ -216,6 +216,27 @@ def token_in_secure_mode(case: Case) -> Verdict | None:
     )
 
 
+@rule("TFG154", "A filter, which this glibc cannot open")
+def filter_not_openable(case: Case) -> Verdict | None:
+    """The library names a filtee: another library whose symbols come before its own (DT_FILTER, DT_AUXILIARY).
+
+    glibc up to 2.31 asserts that an object which is opened comes first in its own scope, and ends the process. What is
+    needed by another library, or by a program at its start, may have a filtee there too.
+    """
+    failure = case.failure
+    if failure is None or not _is(case, "filter"):
+        return None
+    version = ".".join(map(str, case.host.version))
+    return Verdict(
+        message=f"{name_of(case)} names a filtee, and glibc {version} ends the process that opens such a library",
+        evidence=file_rows(case, ("have", f"glibc {version}"), ("need", "glibc 2.32 or newer")),
+        remedies=(
+            *bypass(case),
+            Remedy("Link it without -f and -F (--auxiliary, --filter), or open a library that needs it."),
+        ),
+    )
+
+
 RULES = (
     noexec_mount,
     executable_stack,
@@ -225,4 +246,5 @@ RULES = (
     write_execute_forbidden,
     unmarked_text_relocation,
     token_in_secure_mode,
+    filter_not_openable,
 )

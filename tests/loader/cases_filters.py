@@ -1,0 +1,125 @@
+"""Cases of objects that name filtees, libraries whose symbols come before their own: ld-so.md G-85."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.loader.scene import ANY, GOOD, Case, Scene
+from tests.support.elf_edit import with_dynamic
+from tests.support.elf_writer import Export, Import
+from tests.support.real_loader import Load
+from tfguard.image import DT_AUXILIARY, DT_FILTER, DT_NEEDED
+
+_ASIDE = 0x6FFFFEF0
+
+
+def _filter(scene: Scene, name: str, requests: Sequence[tuple[int, str]], **fields: Any) -> str:  # Any: of Library
+    """A library with these DT_NEEDED, DT_FILTER and DT_AUXILIARY, in this order."""
+    path = Path(scene.library(name, needed=tuple(one for _, one in requests), runpath="$ORIGIN", **fields))
+    data = path.read_bytes()
+    for tag, _ in requests:
+        data = with_dynamic(data, DT_NEEDED, new_tag=_ASIDE if tag == DT_NEEDED else tag)
+    for tag, _ in requests:
+        data = with_dynamic(data, _ASIDE, new_tag=DT_NEEDED) if tag == DT_NEEDED else data
+    path.write_bytes(data)
+    return str(path)
+
+
+def _libraries(scene: Scene, *names: str) -> None:
+    """Libraries that each define a symbol of their own name's letter."""
+    for name in names:
+        scene.library(name, soname=name, exports=(Export(name=name[3]),))
+
+
+def _top(
+    *requests: tuple[int, str],
+    there: Sequence[str] = ("liba.so", "libb.so", "libc1.so"),
+    uses: str = "",
+    bad: bytes | None = None,
+) -> Callable[[Scene], Load]:
+    """An opened object with these requests, which refers to symbols of these letters; `bad` stands at libd.so."""
+
+    def lay_out(scene: Scene) -> Load:
+        _libraries(scene, *there)
+        if bad is not None:
+            scene.write("libd.so", bad)
+        return scene.load(_filter(scene, "libtop.so", requests, imports=tuple(Import(name=one) for one in uses)))
+
+    return lay_out
+
+
+def _deeper(*requests: tuple[int, str], uses: str = "", first: Sequence[str] = ()) -> Callable[[Scene], Load]:
+    """A needed library with these requests; other needs of the opened object stand before it."""
+
+    def lay_out(scene: Scene) -> Load:
+        _libraries(scene, "liba.so", "libb.so", "libc1.so")
+        _filter(scene, "libf.so", requests, soname="libf.so", imports=tuple(Import(name=one) for one in uses))
+        return scene.load(scene.library("libtop.so", needed=(*first, "libf.so", "libb.so"), runpath="$ORIGIN"))
+
+    return lay_out
+
+
+def _filtee_with_needs(scene: Scene) -> Load:
+    """What a filtee needs comes before what the filter's other needs need."""
+    _libraries(scene, "libc1.so", "libd.so")
+    scene.library("liba.so", soname="liba.so", needed=("libc1.so",), runpath="$ORIGIN", exports=(Export(name="a"),))
+    scene.library("libb.so", soname="libb.so", needed=("libd.so",), runpath="$ORIGIN", exports=(Export(name="b"),))
+    return scene.load(_filter(scene, "libtop.so", ((DT_NEEDED, "libb.so"), (DT_FILTER, "liba.so"))))
+
+
+def _filter_of_filter(scene: Scene) -> Load:
+    _libraries(scene, "liba.so", "libb.so")
+    _filter(scene, "libf.so", ((DT_FILTER, "liba.so"), (DT_NEEDED, "libb.so")), soname="libf.so")
+    return scene.load(_filter(scene, "libtop.so", ((DT_FILTER, "libf.so"),)))
+
+
+def _loaded_before(scene: Scene) -> Load:
+    """The filter, with its filtee, is loaded already when another object needs it."""
+    _libraries(scene, "liba.so", "libb.so")
+    _filter(scene, "libf.so", ((DT_FILTER, "liba.so"),), soname="libf.so")
+    keeper = scene.library("libkeep.so", needed=("libf.so",), runpath="$ORIGIN")
+    top = scene.library("libtop.so", needed=("libb.so", "libf.so"), imports=(Import(name="a"),), runpath="$ORIGIN")
+    return Load(names=((keeper, 0), (top, 0)))
+
+
+def _broken_symbol(scene: Scene) -> Load:
+    """Filtee and filter both miss a symbol: who is named."""
+    scene.library("liba.so", soname="liba.so", imports=(Import(name="of_filtee"),))
+    imports = (Import(name="of_filter"),)
+    _filter(scene, "libf.so", ((DT_FILTER, "liba.so"),), soname="libf.so", imports=imports)
+    return scene.load(scene.library("libtop.so", needed=("libf.so",), runpath="$ORIGIN"))
+
+
+_N, _F, _A = DT_NEEDED, DT_FILTER, DT_AUXILIARY
+_TEXT = b"GROUP ( x ) " * 20
+
+CASES = (
+    Case("G-85-filtee-there", ANY, _top((_F, "liba.so"), (_N, "libb.so"))),
+    Case("G-85-filtee-used", ANY, _top((_F, "liba.so"), (_N, "libb.so"), uses="ab")),
+    Case("G-85-filtee-missing", ANY, _top((_F, "libd.so"), (_N, "libb.so"))),
+    Case("G-85-filtee-is-text", ANY, _top((_F, "libd.so"), (_N, "libb.so"), bad=_TEXT)),
+    Case("G-85-auxiliary-there", ANY, _top((_A, "liba.so"), (_N, "libb.so"))),
+    Case("G-85-auxiliary-used", ANY, _top((_A, "liba.so"), (_N, "libb.so"), uses="ab")),
+    Case("G-85-auxiliary-missing", ANY, _top((_A, "libd.so"), (_N, "libb.so"), uses="b")),
+    Case("G-85-auxiliary-missing-and-used", ANY, _top((_A, "libd.so"), (_N, "libb.so"), uses="d")),
+    Case("G-85-auxiliary-is-text", ANY, _top((_A, "libd.so"), (_N, "libb.so"), bad=_TEXT)),
+    Case("G-85-auxiliary-cut", ANY, _top((_A, "libd.so"), (_N, "libb.so"), bad=GOOD[:4096])),
+    Case("G-85-filtee-after-needs", ANY, _top((_N, "libb.so"), (_F, "liba.so"), (_N, "libc1.so"))),
+    Case("G-85-filtee-needed-too", ANY, _top((_N, "libb.so"), (_N, "liba.so"), (_F, "liba.so"))),
+    Case("G-85-filtee-needed-afterwards", ANY, _top((_F, "liba.so"), (_N, "libb.so"), (_N, "liba.so"))),
+    Case("G-85-two-filtees", ANY, _top((_F, "liba.so"), (_F, "libb.so"), (_N, "libc1.so"))),
+    Case("G-85-filtee-and-auxiliary", ANY, _top((_A, "liba.so"), (_N, "libc1.so"), (_F, "libb.so"))),
+    Case("G-85-two-times-the-same", ANY, _top((_F, "liba.so"), (_N, "libb.so"), (_F, "liba.so"))),
+    Case("G-85-itself", ANY, _top((_F, "libtop.so"), (_N, "libb.so"))),
+    Case("G-85-of-a-needed-object", ANY, _deeper((_F, "liba.so"), (_N, "libc1.so"))),
+    Case("G-85-of-a-needed-object-used", ANY, _deeper((_F, "liba.so"), (_N, "libc1.so"), uses="ac")),
+    Case("G-85-filtee-that-comes-later", ANY, _deeper((_F, "libb.so"), (_N, "libc1.so"))),
+    Case("G-85-filtee-that-came-before", ANY, _deeper((_F, "liba.so"), first=("liba.so",))),
+    Case("G-85-missing-of-a-needed-object", ANY, _deeper((_F, "libd.so"))),
+    Case("G-85-filtee-with-needs", ANY, _filtee_with_needs),
+    Case("G-85-filtee-of-a-filtee", ANY, _filter_of_filter),
+    Case("G-85-loaded-before", ANY, _loaded_before),
+    Case("G-85-symbols-missing", ANY, _broken_symbol),
+)
