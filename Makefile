@@ -73,7 +73,7 @@ test-gpu: $(TEST_READY) .venv-gpu/.ready  ## what is said of GPUs, beside Tensor
 	@TFGUARD_TEST_TF_GPU="$(CURDIR)/.venv-gpu/bin/python" \
 	$(PY) -m pytest -m slow tests/slow/test_gpu_stack.py $(PYTEST_ARGS)
 
-lab: $(TEST_READY)  ## random forests of libraries in other worlds (Debian 11 to unstable, musl), as root; builds what is missing
+lab: $(TEST_READY)  ## ask the loaders of other worlds (Debian 11 to unstable, i386, arm64, musl), as root; builds what is missing
 	$(PY) -m tests.oracle.lab $(LAB_ARGS)
 
 test-releases: $(TEST_READY) $(RELEASES:%=tensorflow-%)  ## what is installed, with TensorFlow 2.12 to 2.20 (10 GB)

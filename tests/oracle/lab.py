@@ -38,7 +38,7 @@ AnyWorld = World | MuslWorld
 ALL_WORLDS: tuple[AnyWorld, ...] = (*WORLDS, *MUSL_WORLDS)
 _ROOT = Path(GROWN)
 _SHRUNK = 3
-PROMISED = {"glibc 2.36": 10_000}
+PROMISED = {"debian-12": 10_000}
 PROMISED_ELSEWHERE = 2_000
 
 
@@ -219,7 +219,7 @@ def main(arguments: list[str]) -> int:
 
 def _run_world(world: AnyWorld, chosen: argparse.Namespace, cases: LaidOut) -> bool:
     """Build, ask, judge and print; whether anything disagreed."""
-    count = chosen.forests if chosen.forests is not None else PROMISED.get(world.libc, PROMISED_ELSEWHERE)
+    count = chosen.forests if chosen.forests is not None else PROMISED.get(world.name, PROMISED_ELSEWHERE)
     seeds = range(chosen.first_seed, chosen.first_seed + 2 * count)  # some loads cannot be asked of their process
     if chosen.seed is not None:
         seeds = range(chosen.seed, chosen.seed + 1)
