@@ -44,7 +44,7 @@ INPUTS := pyproject.toml Makefile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types test-slow test-gpu lab bench survey peers docs clean tensorflow-2.18 tensorflow-2.15 mac-oracle
+.PHONY: help venv demo test lint types test-slow test-gpu lab lab-musl-python bench survey peers docs clean tensorflow-2.18 tensorflow-2.15 mac-oracle
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +75,9 @@ test-gpu: $(TEST_READY) .venv-gpu/.ready  ## what is said of GPUs, beside Tensor
 
 lab: $(TEST_READY)  ## ask the loaders of other worlds (Debian 11 to unstable, i386, arm64, musl), as root; builds what is missing
 	$(PY) -m tests.oracle.lab $(LAB_ARGS)
+
+lab-musl-python: $(TEST_READY)  ## a Python built for musl, with wheels: every load foretold in it and done, as root (ten minutes once)
+	$(PY) -m tests.musl.live
 
 test-releases: $(TEST_READY) $(RELEASES:%=tensorflow-%)  ## what is installed, with TensorFlow 2.12 to 2.20 (10 GB)
 	@for release in $(RELEASES); do if [ -e .venv-$$release/.ready ]; then \

@@ -14,6 +14,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from tests.loader.cases import CASES  # noqa: E402 - the checkout this file lies in, not an installed one
 from tests.loader.reference import Tried, table  # noqa: E402
+from tests.musl.cases import OF_MUSL  # noqa: E402
 from tfguard.rules import RULES  # noqa: E402
 from tfguard.rules.rule import Rule  # noqa: E402
 
@@ -32,7 +33,8 @@ def pages() -> dict[str, str]:
 
 
 def _loader_rules() -> str:
-    rows = table(case.id for case in CASES)
+    ids = (*(case.id for case in CASES), *(name for name, _ in OF_MUSL))
+    rows = table(ids)
     tried = sum(bool(row.cases or row.tests) for row in rows)
     lines = "\n".join(f"| {row.number} | {_markdown(row.title)} | {_what_tries(row)} |" for row in rows)
     return (
@@ -41,7 +43,7 @@ def _loader_rules() -> str:
         "by an experiment with real loaders; the numbers stand in the comments of the code that follows them. A\n"
         "case lays real files out, asks the real loader and asks tfguard: verdict, message, files and their order\n"
         "must be the same.\n\n"
-        f"{len(rows)} rules, {tried} of them tried by {len(CASES)} cases and by tests, {len(rows) - tried} with the"
+        f"{len(rows)} rules, {tried} of them tried by {len(ids)} cases and by tests, {len(rows) - tried} with the"
         " reason why not.\nG is glibc, M musl, I the interpreter, H what is found out about a process, P the reading of"
         " files.\n\n"
         f"| rule | what it says | what tries it, or why nothing does |\n| --- | --- | --- |\n{lines}\n"

@@ -9,9 +9,10 @@ import pytest
 
 from tests.loader.cases import CASES
 from tests.loader.reference import ELSEWHERE, REASONS, RULES, Tried, number_of, table
+from tests.musl.cases import OF_MUSL
 
 ROOT = Path(__file__).parents[2]
-IDS = [case.id for case in CASES]
+IDS = [*(case.id for case in CASES), *(name for name, _ in OF_MUSL)]
 
 
 @pytest.mark.parametrize("row", table(IDS), ids=lambda row: row.number)

@@ -39,9 +39,9 @@ class Asked:
     trouble: str = ""
 
 
-def ask(program: Path, load: Load) -> Asked:
-    """The prediction and what happened, for each load."""
-    environment = {name: value for name, value in load.environment.items() if name.startswith("LD_")}
+def run(program: Path, load: Load) -> tuple[list[tuple[str, str]], int]:
+    """What the program says of the loads, by letter and text, and the status of its end."""
+    environment = _environment(load)
     words = [str(program), load.cwd or "", "" if load.user is None else str(load.user), str(load.patience)]
     words.append(str(len(load.before)))
     for name, mode in (*load.before, *load.names):
@@ -55,6 +55,12 @@ def ask(program: Path, load: Load) -> Asked:
         _, status = os.waitpid(child, 0)
         out.seek(0)
         said = [(one[:1].decode(), os.fsdecode(one[1:])) for one in out.read().split(b"\0")[:-1]]
+    return said, status
+
+
+def ask(program: Path, load: Load) -> Asked:
+    """The prediction and what happened, for each load."""
+    said, status = run(program, load)
     trouble = next((text for kind, text in said if kind == "T"), None)
     if trouble is not None or not said:
         return Asked(None, trouble or "the program did not start")
@@ -66,8 +72,12 @@ def ask(program: Path, load: Load) -> Asked:
             was[-1] = Reality(mapped=(*was[-1].mapped, text), message=was[-1].message)
     if len(was) < len(load.names):
         was.append(Reality(died=_death(os.waitstatus_to_exitcode(status))))
-    predicted = _predict(program, load, environment)
+    predicted = _predict(program, load)
     return Asked(Answer(pairs=tuple(zip(predicted, was, strict=False)), seconds=0))
+
+
+def _environment(load: Load) -> dict[str, str]:
+    return {name: value for name, value in load.environment.items() if name.startswith("LD_")}
 
 
 def _death(status: int) -> str:
@@ -76,10 +86,10 @@ def _death(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"exit {status}"
 
 
-def _predict(program: Path, load: Load, environment: dict[str, str]) -> list[Prediction]:
+def _predict(program: Path, load: Load) -> list[Prediction]:
     versions._known.clear()
     here = os.getcwd()
-    host = host_of_program(str(program), environment=environment, cwd=load.cwd or here)
+    host = host_of_program(str(program), environment=_environment(load), cwd=load.cwd or here)
     os.chdir(load.cwd or here)
     try:
         with start(host) as process:

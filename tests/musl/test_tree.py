@@ -92,3 +92,21 @@ def test_a_wheel_for_glibc_is_named_as_one(tree: Path) -> None:
     assert [one.code for one in by_hand.errors] == ["TFG210"]
     assert by_hand.errors[0].loader_message is not None
     assert by_hand.errors[0].loader_message.endswith("__sprintf_chk: symbol not found")
+
+
+def test_a_python_that_names_its_modules_as_on_glibc(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython before 3.11 does so on musl, unless the distribution changes it: its own modules are tried."""
+    name = "_native.cpython-312-x86_64-linux-gnu.so"
+    monkeypatch.setattr(compilers, "COMMAND", COMMAND)
+    built = Compiler(tree / "built").build("int f(void) { return 1; }", "-shared", "-fPIC")
+    for place in (tree / "usr/lib/python3.12/lib-dynload", tree / _SITE / "pkg"):
+        place.mkdir(exist_ok=True)
+        shutil.copy(built, place / name)
+
+    host = Host.from_root(tree)
+    report = check_import("pkg", host=host)
+
+    assert host.python is not None
+    assert host.python.suffixes[0] == ".cpython-312-x86_64-linux-gnu.so"
+    assert report.findings == ()
+    assert [os.path.basename(one.path) for one in report.images] == [name]

@@ -67,7 +67,7 @@ class MuslWorld:
     def is_built(self) -> bool:
         """Whether the tree and its programs are there, and as this checkout would make them."""
         try:
-            return (self.tree / ".ready").read_text() == _made_of(self)
+            return (self.tree / ".ready").read_text() == made_of(self)
         except OSError:
             return False
 
@@ -126,7 +126,8 @@ MUSL_WORLDS: tuple[MuslWorld, ...] = (
 )  # fmt: skip
 
 
-def _made_of(world: MuslWorld) -> str:
+def made_of(world: MuslWorld) -> str:
+    """What a change of which makes the tree an old one."""
     return f"{SOURCE.read_text()}\n{PROGRAMS}\n{LINKS}\n{world.packages}\n"
 
 
@@ -150,17 +151,18 @@ def build_musl(world: MuslWorld) -> None:
         shutil.copy(shutil.which(name) or "", world.tree)
     with tempfile.TemporaryDirectory() as folder:
         for path, digest in world.packages:
-            _unpack(path, digest, Path(folder))
+            run_tool("dpkg-deb", "-x", str(fetched(path, digest, Path(folder))), folder)
         place = Path(folder) / f"usr/lib/{world.architecture}-linux-musl"
         libc = next(one for one in (place, Path(folder) / f"lib/{world.architecture}-linux-musl")
                     if (one / "libc.so").is_file() and not (one / "libc.so").is_symlink())  # fmt: skip
         shutil.copy(libc / "libc.so", world.tree / world.loader[1:])
         for name, options in PROGRAMS.items():
             _compile(world, Path(folder), place, world.tree / name, (*options, f"-L{libc}"))
-    (world.tree / ".ready").write_text(_made_of(world))
+    (world.tree / ".ready").write_text(made_of(world))
 
 
-def _unpack(path: str, digest: str, folder: Path) -> None:
+def fetched(path: str, digest: str, place: Path) -> Path:
+    """A file of Debian's mirror with a known SHA-256, in a folder; raises Unavailable where it cannot be had."""
     try:
         with urllib.request.urlopen(f"{MIRROR}/{path}", timeout=60) as answer:
             data: bytes = answer.read()
@@ -168,16 +170,16 @@ def _unpack(path: str, digest: str, folder: Path) -> None:
         raise Unavailable(f"{MIRROR}/{path}: {error}") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise Unavailable(f"{MIRROR}/{path} is not the file that is known")
-    package = folder / "package.deb"
-    package.write_bytes(data)
-    _run("dpkg-deb", "-x", str(package), str(folder))
+    place = place / os.path.basename(path)
+    place.write_bytes(data)
+    return place
 
 
 def _compile(world: MuslWorld, folder: Path, place: Path, program: Path, options: tuple[str, ...]) -> None:
     """A program linked against this musl, without a wrapper for the compiler, which only some machines have."""
     said = subprocess.run([world.compiler, "-print-file-name=include"], capture_output=True, text=True, check=True)
     headers = (str(folder / f"usr/include/{world.architecture}-linux-musl"), said.stdout.strip())
-    _run(
+    run_tool(
         world.compiler, "-O1", "-U_FORTIFY_SOURCE", "-fno-stack-protector", "-Wno-builtin-declaration-mismatch",
         "-nostdinc", *(word for one in headers for word in ("-isystem", one)), "-nostdlib", "-pie", "-fPIE",
         str(place / "Scrt1.o"), str(place / "crti.o"), str(SOURCE), "-o", str(program),
@@ -185,7 +187,8 @@ def _compile(world: MuslWorld, folder: Path, place: Path, program: Path, options
     )  # fmt: skip
 
 
-def _run(*words: str) -> None:
+def run_tool(*words: str) -> None:
+    """Run a program to its end; raises Unavailable, with its last line, where it fails."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]

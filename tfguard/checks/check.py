@@ -205,7 +205,7 @@ def _play(
         for native in pending:
             if native.path is None:
                 trace = _missing_module(package, native)
-            elif host.loader == "musl" and native.path.endswith("-linux-gnu.so"):
+            elif host.loader == "musl" and _is_not_tried(native.path, package.suffixes):
                 trace = _module_for_glibc(native.path, native.module)
             else:
                 # Behind an error the import is over: what else is broken is still named, without the price of symbols.
@@ -297,6 +297,11 @@ def _missing_module(package: Package, native: Native) -> Trace:
     path = os.path.join(os.path.dirname(package.directory or ""), *native.module.split("."))
     failure = Failure(kind="module-missing", rule="", message=None, path=path, name=native.module)
     return Trace(target=native.module, lookups=(), images=(), failure=failure)
+
+
+def _is_not_tried(path: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a module's name says that it is for glibc; before 3.11 a CPython on musl gives its own that name too."""
+    return path.endswith("-linux-gnu.so") and f".{os.path.basename(path).partition('.')[2]}" not in suffixes
 
 
 def _module_for_glibc(path: str, module: str) -> Trace:

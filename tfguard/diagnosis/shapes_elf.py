@@ -186,7 +186,7 @@ MUSL: tuple[Shape, ...] = (
     shape(
         "musl-library",
         "error loading shared library",
-        r"Error loading shared library ['\"]?(?P<library>[^\s:'\"]{1,500})['\"]?: (?P<errno>[A-Z][A-Za-z/ ]{3,40})"
+        r"Error loading shared library ['\"]?(?P<library>[^\s:'\"]{0,500})['\"]?: (?P<errno>[A-Z][A-Za-z/ ]{3,40})"
         r"(?: ?\(needed by (?P<requirer>[^)\n]{1,500}))?",
         loader="musl",
         claims=True,
