@@ -63,6 +63,21 @@ def _with_room_for(mebibytes: int) -> LayOut:
     return lay_out
 
 
+def _with_memory_for(mebibytes: int) -> LayOut:
+    """A library as large as TensorFlow's, and a control group."""
+
+    def lay_out(scene: Scene) -> Question:
+        op = scene.compile("op.so", "static char big[600 << 20]; char first(long i) { return big[i]; }")
+        limits = {
+            "memory": (mebibytes + 50) << 20,
+            "memory_used": 50 << 20,
+            "memory_group": "/sys/fs/cgroup/memory/job",
+        }
+        return Question(target=op, host={"limits": limits})
+
+    return lay_out
+
+
 def _under_selinux(scene: Scene) -> Question:
     op = scene.library("op.so", soname="op.so", stack=7)
     return Question(target=op, host={"limits": {"selinux": "enforcing"}, "version": [2, 36]})
@@ -86,5 +101,6 @@ CASES = (
     RuleCase("TFG604-little-left", _with_room_for(700), warning=True),
     RuleCase("TFG605", _under_selinux, warning=True),
     RuleCase("TFG605-text-relocations", _text_relocations_under_selinux, warning=True),
+    RuleCase("TFG607", _with_memory_for(120), warning=True),
     RuleCase("TFG606", _op_for_avx2, warning=True),
 )

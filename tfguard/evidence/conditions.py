@@ -12,6 +12,9 @@ from tfguard.loader.trace import Failure, Mapped, Trace
 # What Python itself allocates while TensorFlow is imported, in bytes: measured with 2.21, 990 MB in all, 750 MB of them
 # mapped libraries.
 _ROOM_FOR_AN_IMPORT = 256 << 20
+# What `import tensorflow` must be able to write to, in bytes: in a control group of 180 MiB 2.21 is killed, in one of
+# 220 MiB it lives; with 2.12 it takes more.
+_MEMORY_OF_AN_IMPORT = 192 << 20
 
 
 def conditions(host: Host, traces: Collection[Trace], *, sure: bool, runs: bool) -> Iterator[Failure]:
@@ -22,6 +25,7 @@ def conditions(host: Host, traces: Collection[Trace], *, sure: bool, runs: bool)
     """
     yield from _processor(host, traces, certain=sure and runs)
     yield from _address_space(host, traces, certain=sure)
+    yield from _memory(host, traces)
     yield from _selinux(host, traces)
 
 
@@ -71,6 +75,25 @@ def _address_space(host: Host, traces: Collection[Trace], *, certain: bool) -> I
             kind="address-space", rule="G-41", message=None, path=mapped.path, name=mapped.name, certain=False,
             detail=f"{taken + _ROOM_FOR_AN_IMPORT} {room}",
         )  # fmt: skip
+
+
+def _memory(host: Host, traces: Collection[Trace]) -> Iterator[Failure]:
+    """A control group that leaves less memory than TensorFlow's import was seen to end of."""
+    limit = host.limits.memory
+    if limit is None:
+        return
+    room = limit - host.limits.memory_used
+    if room >= _MEMORY_OF_AN_IMPORT:
+        return
+    taken = 0
+    for mapped, image in _mapped(traces):
+        taken += image.span
+        if taken > _ROOM_FOR_AN_IMPORT:
+            yield Failure(
+                kind="memory", rule="", message=None, path=mapped.path, name=mapped.name, signal="SIGKILL",
+                certain=False, detail=f"{_MEMORY_OF_AN_IMPORT} {max(room, 0)}",
+            )  # fmt: skip
+            return
 
 
 def _selinux(host: Host, traces: Collection[Trace]) -> Iterator[Failure]:

@@ -52,12 +52,16 @@ class Limits(NamedTuple):
     """What the kernel allows the process.
 
     `address_space` is the limit (RLIMIT_AS) and `address_space_used` what of it is used, in bytes; None where there is
-    no limit. `selinux` is "enforcing", "permissive", or "" where there is none; `selinux_allows` holds its booleans
-    that are on, of those about executing memory.
+    no limit. `memory` is the memory limit of a control group, `memory_used` what of it is used for good, in bytes, and
+    `memory_group` the group's folder. `selinux` is "enforcing", "permissive", or "" where there is none;
+    `selinux_allows` holds its booleans that are on, of those about executing memory.
     """
 
     address_space: int | None = None
     address_space_used: int = 0
+    memory: int | None = None
+    memory_used: int = 0
+    memory_group: str = ""
     selinux: str = ""
     selinux_allows: frozenset[str] = frozenset()
 

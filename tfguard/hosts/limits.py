@@ -1,10 +1,11 @@
-"""Looks at what the kernel allows this process: its address space, and what SELinux says of executable memory."""
+"""Looks at what the kernel allows this process: address space, memory, and what SELinux says of executable memory."""
 
 from __future__ import annotations
 
 import os
 
 from tfguard.hosts.host import Limits
+from tfguard.hosts.memory import memory_limit
 
 _SELINUX = "/sys/fs/selinux"
 # Reference policy and its older names: text relocations, executable stacks.
@@ -15,12 +16,16 @@ _BOOLEANS = {
 
 
 def look_at_limits() -> Limits:
-    """Two small files under /proc, and one under /sys where there is SELinux."""
+    """A few small files under /proc, and those under /sys of its control groups and of SELinux."""
     limit = _address_space()
+    group = memory_limit()
     enforce = _read(f"{_SELINUX}/enforce")
     return Limits(
         address_space=limit,
         address_space_used=_used() if limit is not None else 0,
+        memory=group.limit if group is not None else None,
+        memory_used=group.used if group is not None else 0,
+        memory_group=group.group if group is not None else "",
         selinux={b"1": "enforcing", b"0": "permissive"}.get(enforce.strip(), ""),
         selinux_allows=frozenset(_switched_on()) if enforce.strip() == b"1" else frozenset(),
     )

@@ -155,6 +155,37 @@ def address_space_limit(case: Case) -> Verdict | None:
     )
 
 
+@rule("TFG607", "The control group leaves too little memory")
+def memory_limit(case: Case) -> Verdict | None:
+    """A container, a batch system or systemd bounds the memory of this process, and what is left is too little.
+
+    At the limit the kernel kills the process: "Killed" in a shell, exit status 137, OOMKilled in Kubernetes, no
+    exception. Or, where only pages of files can be given up, it reads them again and again and seems to hang.
+    `import tensorflow` alone was seen to end with 180 MiB and to live with 220 MiB (2.21, x86-64); what a program does
+    afterwards comes on top.
+    """
+    failure = case.failure
+    if failure is None or failure.kind != "memory":
+        return None
+    wanted, room = map(int, failure.detail.split())
+    limits = case.host.limits
+    return Verdict(
+        message=f"{_subject(case)} may be killed: its import takes more than {wanted // _MIB} MiB of memory,"
+        f" {room // _MIB} MiB are left",
+        path=limits.memory_group,
+        evidence=(
+            ("limit", f"{(limits.memory or 0) // _MIB} MiB ({limits.memory_group})"),
+            ("used", f"{limits.memory_used // _MIB} MiB"),
+            ("the kernel", "ends the process with SIGKILL at the limit"),
+        ),
+        remedies=(
+            Remedy("Give the container more memory.", "docker run --memory 2g IMAGE"),
+            Remedy("In Kubernetes, raise resources.limits.memory; with systemd, MemoryMax."),
+        ),
+        severity="warning",
+    )
+
+
 @rule("TFG605", "SELinux may deny what the library asks for")
 def selinux_denied(case: Case) -> Verdict | None:
     """The library asks for memory that SELinux, which is enforcing here, does not grant by default.
@@ -214,6 +245,7 @@ RULES = (
     emulated_processor,
     python_of_32_bit,
     address_space_limit,
+    memory_limit,
     selinux_denied,
     processor_without_avx2,
 )
