@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.packages import ROOT
 from tests.support.packages import write as write_files
-from tfguard.hosts.memory import MemoryLimit, memory_limit
+from tfguard.hosts.memory import memory_limit
 
 MIB = 1 << 20
 ONE = {
@@ -62,7 +62,7 @@ def test_files(tmp_path: Path, case: str) -> None:
 
     found = memory_limit(str(tmp_path))
 
-    assert found == (MemoryLimit(str(tmp_path / expected[0]), *expected[1:]) if expected is not None else None)
+    assert found == ((str(tmp_path / expected[0]), *expected[1:]) if expected is not None else None)
 
 
 CHECK = """

@@ -18,14 +18,14 @@ _BOOLEANS = {
 def look_at_limits() -> Limits:
     """A few small files under /proc, and those under /sys of its control groups and of SELinux."""
     limit = _address_space()
-    group = memory_limit()
+    group, memory, memory_used = memory_limit() or ("", None, 0)
     enforce = _read(f"{_SELINUX}/enforce")
     return Limits(
         address_space=limit,
         address_space_used=_used() if limit is not None else 0,
-        memory=group.limit if group is not None else None,
-        memory_used=group.used if group is not None else 0,
-        memory_group=group.group if group is not None else "",
+        memory=memory,
+        memory_used=memory_used,
+        memory_group=group,
         selinux={b"1": "enforcing", b"0": "permissive"}.get(enforce.strip(), ""),
         selinux_allows=frozenset(_switched_on()) if enforce.strip() == b"1" else frozenset(),
     )

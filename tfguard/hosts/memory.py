@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 # No limit is a number near 2**63 in version 1, the word "max" in version 2.
 _UNLIMITED = 1 << 60
 _LEVELS = 32
 
 
-class MemoryLimit(NamedTuple):
-    """The limit that leaves least: its group as a path, the limit and what is used of it for good, in bytes.
+def memory_limit(root: str = "/") -> tuple[str, int, int] | None:
+    """The limit that leaves least, of this process's group and those above it, None where there is none (cgroups(7)).
 
-    Pages of files count towards a limit too; they are given up under pressure, and left out here.
+    The group's folder, the limit, and what of it is used for good, in bytes: pages of files count towards a limit too,
+    but are given up under pressure, and left out here.
     """
-
-    group: str
-    limit: int
-    used: int
-
-
-def memory_limit(root: str = "/") -> MemoryLimit | None:
-    """The tightest limit of this process's group and those above it, None where there is none (cgroups(7))."""
     own, limit, used = _groups(os.path.join(root, "proc/self/cgroup"))
     if own is None:
         return None
     mount = os.path.join(root, "sys/fs/cgroup", "" if limit == "memory.max" else "memory").rstrip("/")
     path = own if os.path.isdir(mount + own) else "/"  # in a container the path may be that of its host
-    tightest: MemoryLimit | None = None
+    tightest: tuple[str, int, int] | None = None
     for _ in range(_LEVELS):
         folder = os.path.normpath(mount + path)
         bound = _read(os.path.join(folder, limit)).strip()
         if bound.isdigit() and int(bound) < _UNLIMITED:
-            found = MemoryLimit(folder, int(bound), _counted(_read(os.path.join(folder, "memory.stat")), used))
-            if tightest is None or found.limit - found.used < tightest.limit - tightest.used:
+            found = folder, int(bound), _counted(_read(os.path.join(folder, "memory.stat")), used)
+            if tightest is None or found[1] - found[2] < tightest[1] - tightest[2]:
                 tightest = found
         if path == "/":
             break
