@@ -100,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         help="for another machine, macos-14-arm64, debian-12-aarch64 or manylinux_2_17-x86_64 for one: wheels, as"
         " though installed together, or libraries; --python 3.11 says for which Python",
     )
+    check.add_argument(
+        "--sdk", metavar="DIR", help="with --host of a Mac: look symbols of its libraries up in this SDK, or .tbd file"
+    )
     check.add_argument("--deep", action="store_true", help="packages: hash every file, and show how far that is")
     check.add_argument("--probe", action="store_true", help="then load it for real, in a child process")
     check.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for the probe (default: 120)")

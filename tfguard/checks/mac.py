@@ -160,4 +160,7 @@ def _assumed(host: Host, traces: tuple[Trace, ...]) -> tuple[str, ...]:
     if not names:
         return ()
     count = "1 library of macOS is" if len(names) == 1 else f"{len(names)} libraries of macOS are"
-    return (f"{count} taken to be in its shared cache, with all symbols",)
+    symbols = (
+        "with all symbols" if mac.sdk is None else "with the symbols that the SDK names, or all where it names none"
+    )
+    return (f"{count} taken to be in its shared cache, {symbols}",)

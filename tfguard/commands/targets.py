@@ -46,7 +46,12 @@ def _for_another_host(options: argparse.Namespace) -> list[Report]:
             raise UsageError(f"with --host there must be wheels or libraries to check; {one} is no file")
     try:
         return check_elsewhere(
-            options.host, options.targets, python=options.python, ignore=options.ignore, symbols=not options.files_only
+            options.host,
+            options.targets,
+            python=options.python,
+            sdk=options.sdk,
+            ignore=options.ignore,
+            symbols=not options.files_only,
         )
     except ValueError as error:
         raise UsageError(str(error)) from None

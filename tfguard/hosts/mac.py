@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tfguard.binary.files import Disk, Files
+from tfguard.binary.tbd import Sdk
 from tfguard.macho_image import MachoImage, Version
 
 CRYPTEX = "/System/Volumes/Preboot/Cryptexes/OS"
@@ -110,6 +111,8 @@ class Mac:
     extension modules; both are "" where they are not known. `python` says that names of the Python C API count as
     there even where no image of it can be read. `environment` holds the DYLD_ variables at process start.
 
+    `sdk` are text stubs of the system's libraries, where a symbol of theirs is to be looked up.
+
     The policy (D-76): `allows_at_paths`, `allows_path_variables`, `allows_classic_fallbacks`, and
     `validates_libraries` with the `team` whose libraries are then allowed.
     """
@@ -133,6 +136,7 @@ class Mac:
     team: str | None = None
     cache: SharedCache = field(default_factory=SharedCache)
     has_cryptex: bool = True
+    sdk: Sdk | None = None
     files: Files = field(default_factory=Disk, repr=False)
 
     @property

@@ -47,7 +47,9 @@ def _look_up(process: DyldProcess, link: DyldImage, one: Import) -> Unmet | None
         provider = link.dependents[ordinal - 1]
         if provider is None:
             return Unmet(name, "unknown")  # a weak library that is not there, and a symbol that must be (D-83)
-        return None if exports(process, provider, name) else Unmet(name, provider.path)
+        # an SDK is not the system: that has symbols besides, and may be newer
+        certain = provider.image is not None or process.mac.sdk is None
+        return None if exports(process, provider, name) else Unmet(name, provider.path, certain=certain)
     if ordinal == 0:
         return None if exports(process, link, name) else Unmet(name, link.path)
     if ordinal == MAIN:
@@ -70,7 +72,7 @@ def exports(process: DyldProcess, provider: DyldImage, name: bytes) -> bool:
 
 
 def _search(process: DyldProcess, provider: DyldImage, name: bytes, seen: set[int]) -> bool:
-    pending = [(provider, name)]
+    pending, sdk = [(provider, name)], process.mac.sdk
     while pending:
         link, wanted = pending.pop()
         if id(link) in seen:
@@ -78,6 +80,8 @@ def _search(process: DyldProcess, provider: DyldImage, name: bytes, seen: set[in
         seen.add(id(link))
         table = process.table(link)
         if table is None or table.damage is not None:
+            if link.image is None and sdk is not None and sdk.exports(link.path, wanted) is False:
+                continue  # the SDK's text stub of the library does not have it either
             return True  # it cannot be read, and may have it
         found = table.find(wanted)
         if found is not None:

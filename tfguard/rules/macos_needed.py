@@ -278,6 +278,8 @@ def macho_symbol_not_found(case: Case) -> Verdict | None:
     rows = [("needed by", failure.path), ("missing", _symbol(failure))]
     rows += [("" if i else "also", _readable(one.name)) for i, one in enumerate(failure.unmet[1:_SHOWN])]
     rows += [("expected in", first.library or "any loaded library (flat name space)"), ("this is", system_of(case))]
+    if not first.certain and (sdk := mac_of(case).sdk) is not None:
+        rows.append(("looked up in", f"{sdk.path}, which may be of another macOS"))
     of_tensorflow = any(b"tensorflow" in one.name or b"3tsl" in one.name for one in failure.unmet)
     built = f"it was built for another TensorFlow than {case.framework or 'the one installed'}"
     why = built if of_tensorflow else "what it was built with and what is here do not belong together"
