@@ -190,3 +190,21 @@ def test_load_commands_of_every_library(installed: Path) -> None:
     images = [one.content for path in paths for one in look_at_macho(str(path)).slices]
 
     assert all(isinstance(one, MachoImage) for one in images)
+
+
+@pytest.mark.parametrize("version", ["12.6", "14.5", "15.6"])
+def test_slice_cut_short(version: str, fetch: Callable[[str, str], Path], tmp_path: Path) -> None:
+    """A universal library that ends within its last slice: that processor's is cut short, whole it is sound."""
+    site = tmp_path / SITE.lstrip("/")
+    with zipfile.ZipFile(fetch("grpcio==1.75.1", "macosx_11_0_universal2")) as archive:
+        archive.extractall(site)
+    (library,) = site.glob("grpc/_cython/cygrpc.*.so")
+    last = max(look_at_macho(str(library)).slices, key=lambda one: one.offset)
+
+    assert check_import("grpc", host=host_of(tmp_path, version)).findings == ()
+    with library.open("r+b") as file:
+        file.truncate(last.offset + last.length // 2)
+    report = check_import("grpc", host=host_of(tmp_path, version))
+
+    assert last.content.architecture == "arm64" if isinstance(last.content, MachoImage) else False
+    assert [one.code for one in report.findings] == ["TFG811"]
