@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("binary.*", "hosts.root", "hosts.loader_file", "hosts.loader_family"),
     ("hosts.mac", "hosts.foreign", "hosts.host", "evidence.gpu_stack", "installed.sys_path", "installed.installation"),
     ("installed.imports", "installed.mac_packages", "hosts.named", "hosts.linux_system", "installed.wheel_name"),
-    ("hosts.processor", "hosts.limits"),
+    ("hosts.processor", "hosts.memory", "hosts.limits"),
     ("hosts.live", "hosts.live_mac", "installed.*"),
     ("loader.*",),
     ("hosts.*",),
