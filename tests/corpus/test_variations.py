@@ -96,7 +96,7 @@ VARIATIONS: dict[str, tuple[Callable[[str], str], float]] = {
     # who kept it
     "open-mpi": (_prefixed("[1,12]<stderr>:"), 1.0),
     "torchrun": (_prefixed("[rank3]: "), 1.0),
-    "srun": (_prefixed("17: "), 0.98),
+    "srun": (_prefixed("17: "), 0.975),
     "ray": (_prefixed("(train_fn pid=4242, ip=10.0.0.7) "), 1.0),
     "compose": (_prefixed("trainer-1  | "), 1.0),
     "kubectl": (_prefixed("[pod/train-5d9c7-x2x4l/main] "), 1.0),

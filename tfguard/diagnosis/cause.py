@@ -56,7 +56,7 @@ def quoted(path: str) -> str:
 def in_packages(path: str) -> bool:
     """Whether a path lies where pip and conda install."""
     low = path.replace("\\", "/").lower()
-    return "-packages/" in low or "sitepackages/" in low or "/var/task/" in low or "/opt/python/" in low
+    return any(one in low for one in ("-packages/", "sitepackages/", "/var/task/", "/opt/python/", "/node_modules/"))
 
 
 def package_of(path: str) -> str:

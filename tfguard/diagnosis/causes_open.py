@@ -13,6 +13,8 @@ from tfguard.diagnosis.translated import NO_PERMISSION, has_any
 from tfguard.finding import Remedy
 from tfguard.rules.packages import install_command
 
+# The stem of a CUDA library in a name that somebody typed: lincublas.so.9.0.
+_OF_CUDA = re.compile(r"cu(?:blas|dart|dnn|fft|rand|solver|sparse)(?:Lt)?(?:64_\d+)?\.(?:so|dll)")
 _INTEL = re.compile(r"lib(imf|svml|irng|intlc|sycl|irc|ze_loader|mkl_sycl\w*|ccl|mpi|dnnl|OpenCL)\.so")
 
 
@@ -53,6 +55,8 @@ def cannot_open(said: Said, setting: Setting) -> list[Cause]:
 
 def _is_extension(path: str) -> bool:
     base = os.path.basename(path)
+    if re.search(r"\.so\.\d", base):
+        return False  # a soname: no module of Python is named so
     return not base.startswith("lib") or ".cpython-" in base or ".abi3" in base
 
 
@@ -98,6 +102,8 @@ def not_there_or_foreign(said: Said, setting: Setting) -> list[Cause]:
         bool(re.search(r"x86_64|aarch64|arm64|armv7", base)) or setting.arm or "cannot load library" in setting.whole
     )
     built_here = any(word in path for word in ("bazel-bin", "/build/", "/src/"))
+    if package == "tensorflow" and "notfounderror" in said.line.lower():
+        return [absent, foreign]  # TensorFlow itself raises it: its own package is of this machine
     if path.startswith(".../") or (in_packages(path) and not built_here and (published or imported or tagged)):
         return [foreign, absent]
     if "/" not in path and base.startswith("_"):
@@ -132,7 +138,7 @@ def missing_library(soname: str, setting: Setting) -> list[Cause]:
                 remedies=(Remedy("Use the build for glibc (a manylinux wheel), or build it on this system."),),
             )
         ]
-    if TOOLKIT.match(soname):
+    if TOOLKIT.match(soname) or _OF_CUDA.search(soname):
         return [cuda_missing(soname), _elsewhere(soname)]
     if _INTEL.match(soname) and setting.mentions("notfounderror") and not setting.mentions("load_op_library"):
         return [

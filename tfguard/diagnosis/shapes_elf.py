@@ -31,7 +31,8 @@ GLIBC: tuple[Shape, ...] = (
     _glibc(
         "cannot-open",
         ("open shared object", "open the shared object"),
-        r"(?:can ?not|can'?t|could ?not|couldn't|unable to|failed to) open (?:the )?shared object(?: file)?" + _ERRNO,
+        r"(?:can ?not|can'?t|could ?not|couldn't|unable to|failed to) open (?:the )?shared object(?: file)?"
+        r"(?! ['\"]?lib[\w+-]{1,60}\.so)" + _ERRNO,
     ),
     shape(
         "cannot-open",
@@ -50,6 +51,12 @@ GLIBC: tuple[Shape, ...] = (
     ),
     _glibc("unreadable", "cannot read file data", r"cannot read file data" + _ERRNO),
     _glibc("bad-header", ("elf header", "elf-header"), r"invalid ELF[- ]header"),
+    shape(
+        "bad-header",
+        "wrong magic bytes",
+        r"(?P<object>/[^\s:]{1,400}) is not an ELF file - it has the wrong magic bytes",
+        loader="ldconfig",
+    ),
     shape(
         "bad-header",
         ("elf",),
@@ -269,6 +276,14 @@ OTHERS: tuple[Shape, ...] = (
         r"file format not recogni[sz]ed; treating as linker script",
         loader="ld",
         before=True,
+    ),
+    shape(
+        "missing-words",
+        "open shared object file",
+        r"(?:can ?n[o']t|could ?n[o']t|unable to|failed to) open shared object file:? ['\"]?"
+        r"(?P<object>[\w/.+-]{0,200}lib[\w+-]{1,60}\.so[\w.]{0,20}\w)",
+        loader="somebody",
+        weight=0,
     ),
     shape(
         "missing-words",

@@ -129,7 +129,7 @@ PROTOBUF: tuple[Shape, ...] = (
     _python(
         "protobuf",
         "be created directly",
-        r"Descriptors (?:cannot|can not|can't|should not|must not) (?:not )?be created directly",
+        r"Descriptors? (?:cannot|can not|can't|should not|must not) (?:not )?be created directly",
         weight=0,
         loader="protobuf",
     ),

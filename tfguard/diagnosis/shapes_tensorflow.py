@@ -219,6 +219,12 @@ GPU: tuple[Shape, ...] = (
     ),
     _tf(
         "gpu-soft-missing",
+        "; dlerror:",
+        r"'(?P<library>[\w.+-]{1,100})'; dlerror: ?(?P<detail>[^;\n]{0,300})",
+        weight=4,
+    ),
+    _tf(
+        "gpu-soft-missing",
         "couldn't open cuda library",
         r"Couldn't open CUDA library (?P<library>[\w.+-]{1,100}?)\.?(?= |$)",
         weight=4,
@@ -284,6 +290,14 @@ ADDONS: tuple[Shape, ...] = (
         "tensorflow you are",
         r"versions? of TensorFlow you are (?:currently )?using is (?P<have>[\w.]{1,20}) and is not (?:strictly"
         r" )?supported",
+        loader="addons",
+        weight=3,
+    ),
+    _tf(
+        "addon-version",
+        "requires tensorflow version",
+        r"(?P<object>[\w -]{3,60}?) requires TensorFlow version ?(?P<need>[~<>=!\d][^;\n]{0,40}?)[;.]? "
+        r"Detected an installation of version (?P<have>\d[\w.]{0,20}\w)",
         loader="addons",
         weight=3,
     ),
