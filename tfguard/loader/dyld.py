@@ -13,6 +13,8 @@ from tfguard.loader import dyld2_locate, dyld_locate, dyld_messages
 from tfguard.loader.dyld_image import Chain, DyldImage, loaded_images
 from tfguard.loader.dyld_locate import Found
 from tfguard.loader.dyld_search import Query
+from tfguard.loader.refused import Refused
+from tfguard.loader.tables import Tables
 from tfguard.loader.trace import REFUSES_SIGNATURE, Failure, Lookup, Mapped, Trace
 from tfguard.macho_image import Dependent
 
@@ -42,7 +44,7 @@ class DyldProcess:
         # what was looked up: (library, name) to whether it exports it, and name to whether any image does
         self.resolved: dict[tuple[int, bytes], bool] = {}
         self.flat: dict[bytes, bool] = {}
-        self._tables: dict[DyldImage, MachoSymbols | None] = {}
+        self._tables = Tables(self._opened)
 
     @property
     def knows_all(self) -> bool:
@@ -53,10 +55,7 @@ class DyldProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for table in self._tables.values():
-            if table is not None:
-                table.close()
-        self._tables.clear()
+        self._tables.close()
 
     def loaded_as(self, name: str) -> DyldImage | None:
         """The loaded image that a path or an install name means."""
@@ -64,15 +63,13 @@ class DyldProcess:
 
     def table(self, link: DyldImage) -> MachoSymbols | None:
         """The symbols of an image, None where its file cannot be read."""
-        if link not in self._tables:
-            from tfguard.binary.macho_symbols import MachoSymbols  # most imports look no symbol up
+        return self._tables.of(link)
 
-            try:
-                image = link.image
-                self._tables[link] = MachoSymbols(image, self.mac.files.open(image.path)) if image is not None else None
-            except OSError:
-                self._tables[link] = None
-        return self._tables[link]
+    def _opened(self, link: DyldImage) -> MachoSymbols | None:
+        from tfguard.binary.macho_symbols import MachoSymbols  # most imports look no symbol up
+
+        image = link.image
+        return MachoSymbols(image, self.mac.files.open(image.path)) if image is not None else None
 
     def dlopen(
         self,
@@ -93,9 +90,7 @@ class DyldProcess:
         load = _Load(self, name, caller if caller is not None else self.python, mode)
         trace = load.run(symbols=symbols, pages=pages)
         if trace.failure is not None:
-            for link in self.links[before:]:
-                if (table := self._tables.pop(link, None)) is not None:
-                    table.close()
+            self._tables.let_go(self.links[before:])
             gone = {id(link) for link in self.links[before:]}
             del self.links[before:]
             self.resolved = {key: found for key, found in self.resolved.items() if key[0] not in gone}
@@ -103,14 +98,6 @@ class DyldProcess:
         for link in self.links:
             link.new = False
         return trace
-
-
-class _Refused(Exception):
-    """The load ends here; carries the failure to the one place that makes the trace."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 class _Load:
@@ -129,7 +116,7 @@ class _Load:
         failure: Failure | None = None
         try:
             self._load(symbols=symbols, pages=pages)
-        except _Refused as refused:
+        except Refused as refused:
             failure = refused.failure
         return Trace(
             target=self.name,
@@ -147,7 +134,7 @@ class _Load:
         chain: Chain = tuple(one for one in (self.caller, main) if one is not None)
         found = self._locate(Query(self.name, self.mac, chain, static=False), None)
         if not found.succeeded:
-            raise _Refused(self._unlocated(found, None, None))
+            raise Refused(self._unlocated(found, None, None))
         top = self._take(found, self.name, None)
         if not top.new or top.cached:
             return
@@ -196,7 +183,7 @@ class _Load:
                 if needed.weak and not needed.reexport:
                     link.dependents.append(None)  # silent, whatever the reason (D-45)
                     continue
-                raise _Refused(refused or self._unlocated(found, needed, link))
+                raise Refused(refused or self._unlocated(found, needed, link))
             before = len(self.process.links)
             child = self._take(found, needed.name, link)
             link.dependents.append(child)
@@ -271,7 +258,7 @@ class _Load:
             provider = self.process.loaded_as(first.library)
             text = dyld_messages.symbol_not_found(first, link, provider, self.mac)
             table = self.process.table(link)
-            raise _Refused(
+            raise Refused(
                 Failure(
                     kind="macho-symbol",
                     rule="D-81" if not first.library else "D-80",
@@ -302,7 +289,7 @@ class _Load:
             finally:
                 source.close()
             if changed:
-                raise _Refused(_changed(link, changed, self.mac, signature))
+                raise Refused(_changed(link, changed, self.mac, signature))
 
 
 def _changed(link: DyldImage, changed: list[int], mac: Mac, signature: object) -> Failure:

@@ -35,6 +35,8 @@ from tfguard.loader.glibc_search import (
 from tfguard.loader.glibc_text import refused_text
 from tfguard.loader.glibc_versions import refused_versions
 from tfguard.loader.link_map import LinkMap, link_maps_of
+from tfguard.loader.refused import Refused
+from tfguard.loader.tables import Tables
 from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, WRONG_CLASS, Attempt, Failure, Lookup, Mapped, Trace
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Process:
         self.directories = Directories(host)
         self._by_name: dict[str, LinkMap] = {}
         self._by_file: dict[tuple[int, int], LinkMap] = {}
-        self._tables: dict[LinkMap, SymbolTable | None] = {}
+        self._tables = Tables(self._opened)
         self._hashes: dict[bytes, int] = {}
         self.resolved: dict[tuple[bytes, str | None], LinkMap] = {}
         self.static_tls: StaticTls | None = None  # looked at only once an object asks for a place in it
@@ -67,10 +69,7 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for table in self._tables.values():
-            if table is not None:
-                table.close()
-        self._tables.clear()
+        self._tables.close()
 
     def _index(self, link: LinkMap) -> None:
         for name in link.names:
@@ -87,14 +86,12 @@ class Process:
 
     def table(self, link: LinkMap) -> SymbolTable | None:
         """The symbols of an object, None where its file cannot be read."""
-        if link not in self._tables:
-            from tfguard.binary.symbols import SymbolTable  # most imports look no symbol up
+        return self._tables.of(link)
 
-            try:
-                self._tables[link] = SymbolTable(link.image, self._hashes) if link.image is not None else None
-            except OSError:
-                self._tables[link] = None
-        return self._tables[link]
+    def _opened(self, link: LinkMap) -> SymbolTable | None:
+        from tfguard.binary.symbols import SymbolTable  # most imports look no symbol up
+
+        return SymbolTable(link.image, self._hashes) if link.image is not None else None
 
     def dlopen(
         self, name: str, *, caller: LinkMap | None = None, make_global: bool = False, symbols: bool = True
@@ -128,9 +125,7 @@ class Process:
     def _forget(self, play: _Load) -> None:
         gone = {id(link) for link in play.new}
         self.links = [link for link in self.links if id(link) not in gone]
-        for link in play.new:
-            if (table := self._tables.pop(link, None)) is not None:
-                table.close()
+        self._tables.let_go(play.new)
         self._by_name = {name: link for name, link in self._by_name.items() if id(link) not in gone}
         self._by_file = {file: link for file, link in self._by_file.items() if id(link) not in gone}
         self.resolved = {key: link for key, link in self.resolved.items() if id(link) not in gone}
@@ -172,15 +167,6 @@ class Process:
         self._by_name.setdefault(name, link)
 
 
-class _Refused(Exception):
-    """The load ends here; carries the failure, and the check's own text, to the one place that makes the trace."""
-
-    def __init__(self, failure: Failure, text: str | None = None) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-        self.text = text
-
-
 class _Load:
     """One dlopen in a process; with `starting` the start of the program `name` in place of one."""
 
@@ -201,7 +187,7 @@ class _Load:
         failure: Failure | None = None
         try:
             self._load(symbols=symbols)
-        except _Refused as refused:
+        except Refused as refused:
             failure = refused.failure
         return Trace(
             target=self.name,
@@ -233,7 +219,7 @@ class _Load:
         host, process = self.host, self.process
         content = host.look_at(self.name).content
         if not isinstance(content, Image):
-            raise _Refused(self._failure(_UNREADABLE, self.name, self.name, None, shown=self.name, lookup=None))
+            raise Refused(self._failure(_UNREADABLE, self.name, self.name, None, shown=self.name, lookup=None))
         program = LinkMap(self.name, content, is_main=True, step="program")
         program.names.clear()  # the loader records no path for it: what needs it by path maps it again
         process.main = program
@@ -257,7 +243,7 @@ class _Load:
         for name, source in names:
             try:
                 found.append(self._map(name, program))
-            except _Refused as refused:
+            except Refused as refused:
                 if refused.text is None:
                     raise  # it kills the process
                 why = f"cannot be preloaded ({refused.text}): ignored."
@@ -304,7 +290,7 @@ class _Load:
         if (refusal := refused_mapping(found, self.host, starting=self.starting)) is not None:
             self._refuse(refusal, path, name, requirer, shown=name, lookup=lookup)
         if not isinstance(found.content, Image):
-            raise _Refused(self._failure(_UNREADABLE, path, name, requirer, shown=name, lookup=lookup))
+            raise Refused(self._failure(_UNREADABLE, path, name, requirer, shown=name, lookup=lookup))
         link = LinkMap(path, found.content, parent=requirer, step=step)
         link.names.add(name)
         process.add(link)
@@ -329,7 +315,7 @@ class _Load:
     def _refuse(
         self, refusal: Refusal, path: str, name: str, requirer: LinkMap | None, *, shown: str, lookup: Lookup | None
     ) -> None:
-        raise _Refused(self._failure(refusal, path, name, requirer, shown=shown, lookup=lookup), refusal.text)
+        raise Refused(self._failure(refusal, path, name, requirer, shown=shown, lookup=lookup), refusal.text)
 
     def _failure(
         self, refusal: Refusal, path: str, name: str, requirer: LinkMap | None, *, shown: str, lookup: Lookup | None
@@ -373,7 +359,7 @@ class _Load:
                 seen.add(id(child))
         self.scope = queue
         if queue[0] is not root and not self.starting and self.host.version <= (2, 31):
-            raise _Refused(self._failure(_FILTER, root.path, root.path, None, shown="", lookup=None))
+            raise Refused(self._failure(_FILTER, root.path, root.path, None, shown="", lookup=None))
 
     def _children(self, link: LinkMap) -> Iterator[LinkMap]:
         """What an object needs, mapped where it is not loaded; its filtees stand among the rest, as in its file."""
@@ -397,7 +383,7 @@ class _Load:
         name = needed
         if "$" in needed and has_token(needed):
             if self.host.secure:
-                raise _Refused(self._failure(_TOKEN_IN_SECURE_MODE, link.path, needed, link, shown=needed,
+                raise Refused(self._failure(_TOKEN_IN_SECURE_MODE, link.path, needed, link, shown=needed,
                                              lookup=None))  # fmt: skip
             name = expand_tokens(needed, link, self.host) or needed
         return self._map(name, link) if link.new else self._known(name, link)
@@ -406,7 +392,7 @@ class _Load:
         """The filtee, None where it is optional and cannot be had (G-85)."""
         try:
             return self._child(filtee.name, link)
-        except _Refused as refused:
+        except Refused as refused:
             if not filtee.optional or refused.failure.dies:
                 raise
             return None
@@ -439,12 +425,12 @@ class _Load:
             if failure is None:
                 continue
             if not self.starting or failure.kind != "version":
-                raise _Refused(self._at_start(failure))
+                raise Refused(self._at_start(failure))
             # the start of a program tells of each, a line on stderr, and ends after the last
             first = first or failure
             lines += [self._version_line(need, link) for need in failure.needs]
         if first is not None:
-            raise _Refused(first._replace(message="\n".join(lines)))
+            raise Refused(first._replace(message="\n".join(lines)))
 
     def _version_line(self, need: VersionNeed, link: LinkMap) -> str:
         provider = self.process.loaded_as(need.file)
@@ -457,7 +443,7 @@ class _Load:
         if failures:
             order = self._order()
             first = next((failures[id(link)] for link in order if id(link) in failures), next(iter(failures.values())))
-            raise _Refused(self._at_start(first))
+            raise Refused(self._at_start(first))
 
     def _order(self) -> list[LinkMap]:
         """The order of relocation: the opened object counts as the first of its scope, whatever stands before it."""
@@ -487,15 +473,15 @@ class _Load:
             if link.new and link.image is not None:
                 refusal = refused_truncation(link.image, self.host, stage="relocate")
                 if refusal is not None:
-                    raise _Refused(self._failure(refusal, link.path, link.path, link.parent, shown="", lookup=None))
+                    raise Refused(self._failure(refusal, link.path, link.path, link.parent, shown="", lookup=None))
                 if not symbols and (failure := refused_text(link, self.host)) is not None:
-                    raise _Refused(failure)
+                    raise Refused(failure)
         if symbols:
             from tfguard.loader.glibc_symbols import unresolved
 
             failure = unresolved(self.process, order, self.scope, starting=self.starting)
             if failure is not None:
-                raise _Refused(self._at_start(failure._replace(name=failure.name or root.path)))
+                raise Refused(self._at_start(failure._replace(name=failure.name or root.path)))
 
 
 _TOKEN_IN_SECURE_MODE = Refusal("token-in-secure-mode", "G-167", "DST not allowed in SUID/SGID programs")

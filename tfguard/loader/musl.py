@@ -16,6 +16,8 @@ from tfguard.loader.link_map import LinkMap
 from tfguard.loader.musl_file import as_of_this_process, error_text, refused
 from tfguard.loader.musl_search import is_reserved, lists_for, search
 from tfguard.loader.musl_symbols import failures_of, has_tls, missing_of
+from tfguard.loader.refused import Refused
+from tfguard.loader.tables import Tables
 from tfguard.loader.trace import ALREADY_LOADED, STOPPED, TAKEN, UNREADABLE, Attempt, Failure, Lookup, Mapped, Trace
 
 # Names with "64" at the end that musl resolves to the plain ones: the list that it holds begins so (V-31).
@@ -32,7 +34,7 @@ class Process:
         self.links = _links_of(host)
         self.main = next((link for link in self.links if link.is_main), None)
         self.loader = next((link for link in self.links if is_musl(link.path)), None) or _unseen_loader()
-        self._tables: dict[int, SymbolTable | None] = {}
+        self._tables = Tables(self._opened)
         self._hashes: dict[bytes, int] = {}
         self._plain: frozenset[bytes] | None = None
         # what the last call that failed has left; of what a process did before, nothing is known
@@ -42,10 +44,7 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for table in self._tables.values():
-            if table is not None:
-                table.close()
-        self._tables.clear()
+        self._tables.close()
 
     def loaded_as(self, name: str) -> LinkMap | None:
         """The loaded object of this path, or found by this name before (M-08); what is musl itself answers for it."""
@@ -56,13 +55,15 @@ class Process:
 
     def table(self, link: LinkMap) -> SymbolTable | None:
         """The symbols of an object, None where its file cannot be read."""
-        key = id(link)
-        if key not in self._tables:
-            try:
-                self._tables[key] = SymbolTable(link.image, self._hashes) if link.image is not None else None
-            except OSError:
-                self._tables[key] = None
-        return self._tables[key]
+        return self._tables.of(link)
+
+    def let_go(self, links: list[LinkMap]) -> None:
+        """Objects that the process has no more."""
+        self.links = [link for link in self.links if link not in links]
+        self._tables.let_go(links)
+
+    def _opened(self, link: LinkMap) -> SymbolTable | None:
+        return SymbolTable(link.image, self._hashes) if link.image is not None else None
 
     def has_dynamic_tls(self, link: LinkMap) -> bool:
         """Whether an object's thread-local variables have no fixed place: it was not loaded at start (M-25)."""
@@ -91,11 +92,7 @@ class Process:
                 for link in play.scope:
                     link.is_global = True
         else:
-            gone = {id(link) for link in play.new}
-            self.links = [link for link in self.links if id(link) not in gone]
-            for key in gone:
-                if (table := self._tables.pop(key, None)) is not None:
-                    table.close()
+            self.let_go(play.new)
         return trace
 
     def start_program(self, program: str) -> Trace:
@@ -176,14 +173,6 @@ def _lfs64_names(path: str) -> frozenset[bytes]:
     return frozenset(data[start:end].split(b"\0")) if start >= 0 else frozenset()
 
 
-class _Refused(Exception):
-    """The load ends here; carries the failure to the one place that makes the trace."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
 class _Load:
     """One dlopen in a process, or the start of its program."""
 
@@ -211,7 +200,7 @@ class _Load:
                 self.scope = self._group(root)
                 if symbols:
                     self._relocate(self.new)
-        except _Refused as refused_load:
+        except Refused as refused_load:
             failure = refused_load.failure
         return self._trace(failure, resolved=symbols and failure is None)
 
@@ -224,7 +213,7 @@ class _Load:
             for name in _preloads(self.host):
                 try:
                     self._map(name, None, None)
-                except _Refused as refused_load:
+                except Refused as refused_load:
                     if refused_load.failure.signal is not None:
                         raise
                     # musl passes over it without a word
@@ -234,7 +223,7 @@ class _Load:
             for link in everyone:
                 link.is_global = True
             self._relocate([*[link for link in self.new if link is not program], program])
-        except _Refused as refused_load:
+        except Refused as refused_load:
             failure = refused_load.failure
         if failure is None and self.failures:
             says = "\n".join(one.message or "" for one in self.failures)
@@ -258,7 +247,7 @@ class _Load:
         content = host.look_at(self.name).content
         if not isinstance(content, Image):
             refusal = Refusal("damaged", "M-14", None, signal="SIGSEGV", certain=False)
-            raise _Refused(self._failure(refusal, self.name, None, None, ""))
+            raise Refused(self._failure(refusal, self.name, None, None, ""))
         program = LinkMap(self.name, content, is_main=True, step="start")
         process.main = program
         process.links.append(program)
@@ -325,8 +314,7 @@ class _Load:
         table = process.table(link)
         if table is not None and _is_a_libc(table):
             # two of them in one process cannot be: the name leads to the one that runs (M-07)
-            process._tables.pop(id(link), None)
-            table.close()
+            process.let_go([link])
             return self._own(name, requirer, process.loader)
         self._note(name, requirer, attempts, path)
         process.links.append(link)
@@ -360,7 +348,7 @@ class _Load:
                 known = len(self.new)
                 try:
                     found.append(self._map(name, link, link))
-                except _Refused as refused_load:
+                except Refused as refused_load:
                     if not self.starting or refused_load.failure.signal is not None:
                         raise
                     self.failures.append(refused_load.failure)
@@ -391,23 +379,23 @@ class _Load:
                 if not self.starting:
                     if failure.kind == "symbol":
                         failure = failure._replace(references=missing_of(process, link, scope))  # noqa: PLW2901
-                    raise _Refused(failure)
+                    raise Refused(failure)
                 self.failures.append(failure)
                 if failure.kind == "dynamic-tls":
-                    raise _Refused(failure)
+                    raise Refused(failure)
             if (died := _unmarked_text_relocation(process, link)) is not None:
-                raise _Refused(died)
+                raise Refused(died)
         if "packed-relocations" not in self.host.features and not self.failures:
             for link in reversed(links):  # constructors run when all is relocated, those of what is needed first
                 if (died := _packed_relocations(process, link)) is not None:
-                    raise _Refused(died)
+                    raise Refused(died)
 
     # --- words
 
     def _refuse(
         self, refusal: Refusal, name: str, requirer: LinkMap | None, lookup: Lookup | None, *, path: str = ""
     ) -> None:
-        raise _Refused(self._failure(refusal, name, requirer, lookup, path))
+        raise Refused(self._failure(refusal, name, requirer, lookup, path))
 
     @staticmethod
     def _failure(refusal: Refusal, name: str, requirer: LinkMap | None, lookup: Lookup | None, path: str) -> Failure:
