@@ -5,7 +5,6 @@ Two forms: a small part of YAML up to version 4, JSON from version 5 on. What is
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -81,6 +80,8 @@ def _is_for(target: str, architecture: str) -> bool:
 
 
 def _of_json(text: str, architecture: str) -> Iterator[Stub]:
+    import json  # only where an SDK is given
+
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfguard.binary.files import Disk, Files
-from tfguard.binary.tbd import Sdk
 from tfguard.macho_image import MachoImage, Version
+
+if TYPE_CHECKING:
+    from tfguard.binary.tbd import Sdk
 
 CRYPTEX = "/System/Volumes/Preboot/Cryptexes/OS"
 
