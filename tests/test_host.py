@@ -21,8 +21,10 @@ from tests.support.build import Compiler
 from tests.support.here import is_glibc
 from tests.support.loading import mapped_objects
 from tests.support.packages import ROOT, run
+from tfguard.hosts import live
 from tfguard.hosts.host import Host
 from tfguard.hosts.live import this_host
+from tfguard.hosts.loader_file import glibc_facts
 
 pytestmark = pytest.mark.skipif(not is_glibc(), reason="needs glibc")
 
@@ -428,3 +430,17 @@ def test_unknown_loader_is_left_alone() -> None:
 
     assert report.ok
     assert re.search("loader that tfguard does not know", " ".join(report.skipped))
+
+
+def test_the_loaders_texts_lie_outside_its_code() -> None:
+    """What is told from the segments that are not code is what the whole file tells."""
+    path = next(one.path for one in this_host().loaded if "ld-linux" in one.path)
+
+    assert live._loader_file(path) == glibc_facts(Path(path).read_bytes())
+    assert live._loader_file(path)[0]
+
+
+def test_a_host_is_told_in_a_line() -> None:
+    """However much it has loaded."""
+    assert repr(this_host()).startswith(f"<Host {this_host().executable}: glibc ")
+    assert len(repr(this_host())) < 200

@@ -3,7 +3,7 @@
 Named tuples, not data classes: every import of TensorFlow waits for this module, and makes a hundred of them.
 """
 
-from __future__ import annotations
+# Annotations are no strings in this file: a NamedTuple, or data class, would compile each, at the cost of every import.
 
 from typing import NamedTuple
 

@@ -12,6 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable
+from functools import partial
 from struct import Struct
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class Format(NamedTuple):
 
 def _format(order: str, elf_class: int) -> Format:
     if elf_class == 2:
-        layouts = ("16sHHIQQQIHHHHHH", "IIQQQQQQ", "qQ", "IBBHQQ", "H", "I", "Q", "QQq", "QQ")
+        layouts = ("16sHHIQQQIHHHHHH", "IIQQ8xQQQ", "qQ", "IBBHQQ", "H", "I", "Q", "QQq", "QQ")
     else:
         layouts = ("16sHHIIIIIHHHHHH", "IIIIIIII", "iI", "IIIBBH", "H", "I", "I", "IIi", "II")
     return Format(*(Struct(order + layout) for layout in layouts))
@@ -169,14 +170,16 @@ def _read_segments(fd: int, start: bytes) -> tuple[Segment, ...] | Damage:
     if len(table) < length:
         return Damage(kind="program-headers-past-end", detail=f"{phnum} program headers claimed at offset {phoff}")
     if start[4] == 2:
-        return tuple(
-            Segment(kind, flags, offset, vaddr, filesz, memsz, align)
-            for kind, flags, offset, vaddr, _, filesz, memsz, align in fmt.segment.iter_unpack(table)
-        )
+        return wide_segments(fmt, table)
     return tuple(
         Segment(kind, flags, offset, vaddr, filesz, memsz, align)
         for kind, offset, vaddr, _, filesz, memsz, flags, align in fmt.segment.iter_unpack(table)
     )
+
+
+def wide_segments(fmt: Format, table: bytes) -> tuple[Segment, ...]:
+    """The program headers of a 64-bit file: the struct's order, which passes over p_paddr, is that of Segment."""
+    return tuple(map(partial(tuple.__new__, Segment), fmt.segment.iter_unpack(table)))
 
 
 def _read_image(

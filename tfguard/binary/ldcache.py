@@ -132,8 +132,14 @@ def _by_name(data: bytes, start: int, records: Iterable[tuple[int, ...]]) -> dic
     for record in records:
         at = start + record[1]
         end = find(b"\0", at)
-        if end >= 0:
-            found.setdefault(cache_key(data[at:end]), []).append(record)
+        if end < 0:
+            continue
+        name = data[at:end]
+        key = cache_key(name) if b"0" in name else name
+        if key in found:
+            found[key].append(record)
+        else:
+            found[key] = [record]
     return found
 
 

@@ -1,6 +1,6 @@
 """Reads the symbol version tables of an image: what it needs of others, what it defines, each symbol's index."""
 
-from __future__ import annotations
+# Annotations are no strings in this file: a NamedTuple, or data class, would compile each, at the cost of every import.
 
 import os
 from struct import Struct
@@ -126,11 +126,11 @@ class _Chain:
 
     def __init__(self, fd: int, at: int) -> None:
         self._fd, self._at = fd, at
-        self._block = os.pread(fd, _BLOCK, at)
+        self.block = os.pread(fd, _BLOCK, at)
 
     def record(self, layout: Struct, offset: int) -> tuple[int, ...]:
-        if offset + layout.size <= len(self._block):
-            return layout.unpack_from(self._block, offset)
+        if offset + layout.size <= len(self.block):
+            return layout.unpack_from(self.block, offset)
         data = os.pread(self._fd, layout.size, self._at + offset)
         if len(data) < layout.size:
             raise _Broken(f"a version table would go on at file offset {self._at + offset}")
@@ -144,6 +144,7 @@ def _needs(image: Image, fd: int) -> list[tuple[int, int, int, int]]:
         return []
     entry, aux = _LAYOUTS[image.little_endian][:2]
     chain = _Chain(fd, at)
+    unpack, block, inside = aux.unpack_from, chain.block, len(chain.block) - aux.size
     needs: list[tuple[int, int, int, int]] = []
     offset = 0
     # DT_VERNEEDNUM is not read by the loader: vn_next of 0 ends the chain.
@@ -151,7 +152,7 @@ def _needs(image: Image, fd: int) -> list[tuple[int, int, int, int]]:
         _, count, file, first, following = chain.record(entry, offset)
         place = offset + first
         for _ in range(count):
-            _, flags, number, name, step = chain.record(aux, place)
+            _, flags, number, name, step = unpack(block, place) if place <= inside else chain.record(aux, place)
             needs.append((file, name, flags, number))
             if not step or len(needs) >= _ENTRY_LIMIT:
                 break

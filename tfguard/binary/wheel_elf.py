@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
-from tfguard.binary.elf import FORMATS, file_offset
+from tfguard.binary.elf import FORMATS, file_offset, wide_segments
 from tfguard.binary.wheel import MemberSource
 from tfguard.image import (
     DT_GNU_HASH,
@@ -105,10 +105,7 @@ def _segments(head: bytes) -> tuple[Segment, ...]:
     table = head[phoff : phoff + count * entry]
     if entry != fmt.segment.size or len(table) < count * entry:
         return ()
-    return tuple(
-        Segment(kind, flags, offset, vaddr, filesz, memsz, align)
-        for kind, flags, offset, vaddr, _, filesz, memsz, align in fmt.segment.iter_unpack(table)
-    )
+    return wide_segments(fmt, table)
 
 
 def _first_parts(segments: tuple[Segment, ...], size: int) -> list[Table]:

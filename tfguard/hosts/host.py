@@ -1,6 +1,6 @@
-"""The process that will load, as its loader sees it: Host, a value that `live_host` makes of the running process."""
+"""The process that will load, as its loader sees it: Host, a value that `live.py` makes of the running process."""
 
-from __future__ import annotations
+# Annotations are no strings in this file: a NamedTuple, or data class, would compile each, at the cost of every import.
 
 import os
 import re
@@ -66,7 +66,7 @@ class Limits(NamedTuple):
     selinux_allows: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Host:
     """Everything outside the file that decides a load (ld-so.md §2).
 
@@ -110,9 +110,14 @@ class Host:
     limits: Limits = field(default_factory=Limits)
     devices_root: str = "/"
     sees_global_symbol: Callable[[bytes], bool] | None = None
-    foreign: Foreign | None = None
+    foreign: "Foreign | None" = None
     skipped: tuple[str, ...] = ()
-    mac: Mac | None = None
+    mac: "Mac | None" = None
+
+    def __repr__(self) -> str:
+        """What it is and how much it holds: all of its images would fill pages."""
+        version = ".".join(map(str, self.version))
+        return f"<Host {self.executable}: {self.loader} {version}, {len(self.loaded)} objects loaded>"
 
     def look_at(self, path: str) -> Head:
         """What opening a path gives, as this process spells it."""
@@ -135,19 +140,19 @@ class Host:
         return HERE if self.foreign is None else self.foreign.root
 
     @property
-    def python(self) -> Python | None:
+    def python(self) -> "Python | None":
         """The Python of a process that does not run; None for one that does, and where none is known."""
         return None if self.foreign is None else self.foreign.python
 
     @property
-    def start(self) -> Trace | None:
+    def start(self) -> "Trace | None":
         """The start of its program where that is played, not seen."""
         return None if self.foreign is None else self.foreign.start
 
     @staticmethod
     def from_root(
         directory: str | os.PathLike[str], python: str | None = None, *, environment: Mapping[str, str] | None = None
-    ) -> Host:
+    ) -> "Host":
         """The process of a Python that would run with `directory` as its "/": a container image, a chroot, a sysroot.
 
         Everything is told from the files there, nothing is run, and the machine may be another one. `python` is its

@@ -14,7 +14,7 @@ from tfguard.hosts.host import Host, LoadedImage, kernel_release
 from tfguard.hosts.limits import look_at_limits
 from tfguard.hosts.loader_file import glibc_facts, lib_token
 from tfguard.hosts.processor import look_at_processor, masked_features
-from tfguard.image import EM_AARCH64, EM_X86_64, Image
+from tfguard.image import EM_AARCH64, EM_X86_64, PF_X, PT_LOAD, Image
 
 if TYPE_CHECKING:
     from tfguard.hosts.loader_family import LoaderFile
@@ -108,13 +108,13 @@ def _cwd(skipped: list[str]) -> str:
         return "/"
 
 
-def _read_small(path: str, limit: int = 1 << 16) -> bytes:
+def _read_small(path: str, limit: int = 1 << 16, start: int = 0) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        return os.read(fd, limit)
+        return os.pread(fd, limit, start) if start else os.read(fd, limit)
     except OSError:
         return b""
     finally:
@@ -237,8 +237,16 @@ def _loader_file(path: str) -> tuple[frozenset[str], tuple[str, ...]]:
 
 @lru_cache(maxsize=4)
 def _read_loader_file(path: str, identity: tuple[int, int, int]) -> tuple[frozenset[str], tuple[str, ...]]:
-    data = _read_small(path, min(identity[1], 1 << 23))
-    return glibc_facts(data)
+    content = look_at(path).content
+    segments = content.segments if isinstance(content, Image) else ()
+    # its texts lie in segments of their own, a fifth of the file, where the linker keeps code apart
+    data = b"".join(
+        _read_small(path, min(one.filesz, 1 << 23), one.offset)
+        for one in segments
+        if one.type == PT_LOAD and not one.flags & PF_X and one.offset < identity[1]
+    )
+    features, directories = glibc_facts(data)
+    return (features, directories) if directories else glibc_facts(_read_small(path, min(identity[1], 1 << 23)))
 
 
 def isa_level_of(flags: frozenset[str]) -> int:

@@ -1,6 +1,6 @@
 """The checks that glibc's ld.so makes on one file, in its order and with its words (ld-so.md §5, G-50)."""
 
-from __future__ import annotations
+# Annotations are no strings in this file: a NamedTuple, or data class, would compile each, at the cost of every import.
 
 import errno
 import os

@@ -1,6 +1,6 @@
 """What playing a loader gives: every place tried with its outcome, the images it would map, the first failure."""
 
-from __future__ import annotations
+# Annotations are no strings in this file: a NamedTuple, or data class, would compile each, at the cost of every import.
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,7 +57,7 @@ class Mapped(NamedTuple):
     name: str
     requirer: str | None
     step: str
-    image: Image | MachoImage
+    image: "Image | MachoImage"
 
 
 class Unmet(NamedTuple):
@@ -92,7 +92,7 @@ class Failure(NamedTuple):
     detail: str = ""
     lookup: Lookup | None = None
     needs: tuple[VersionNeed, ...] = ()
-    references: tuple[Reference, ...] = ()
+    references: "tuple[Reference, ...]" = ()
     provider: str | None = None
     unmet: tuple[Unmet, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
