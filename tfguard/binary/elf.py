@@ -310,9 +310,10 @@ def read_strings(fd: int, base: int, offsets: Iterable[int]) -> dict[int, bytes 
         at = base + first
         block = os.pread(fd, ordered[end - 1] - first + _STRING_TAIL, at) if 0 <= at < 1 << 62 else b""
         find = block.find
-        for offset in ordered[start:end]:
-            stop = find(b"\0", offset - first)
-            strings[offset] = block[offset - first : stop] if stop >= 0 else read_string(fd, base + offset)
+        for offset in ordered[start:end] if start or end < count else ordered:
+            place = offset - first
+            stop = find(b"\0", place)
+            strings[offset] = block[place:stop] if stop >= 0 else read_string(fd, base + offset)
         start = end
     return strings
 

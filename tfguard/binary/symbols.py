@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import repeat
 from typing import Literal, NamedTuple
 
 from tfguard.binary.columns import Column, OnDemand, unsigned
@@ -46,6 +47,10 @@ _DEFINING_TYPES = frozenset((0, 1, 2, 5, 6, 10))
 _CALLS = {EM_X86_64: frozenset((7,)), EM_AARCH64: frozenset((1026,)), EM_386: frozenset((7,))}
 _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10
 _BINDINGS = frozenset((_GLOBAL, _WEAK, _UNIQUE))
+# The bytes st_info of these bindings, and st_other of default and protected visibility: whole tables are held to them.
+_ANY_KIND = frozenset(info for info in range(256) if info >> 4 in _BINDINGS)
+_STRONG_KIND = frozenset(info for info in _ANY_KIND if info >> 4 != _WEAK)
+_SEEN_OUTSIDE = frozenset(other for other in range(256) if other & 3 in (0, 3))
 
 _SMALL_TABLE = 1 << 16
 _MANY = 300
@@ -66,6 +71,10 @@ class Reference(NamedTuple):
     position: int
 
 
+# From a tuple of the fields: tens of thousands are made of each of these two.
+_REFERENCE = partial(tuple.__new__, Reference)
+
+
 class Definition(NamedTuple):
     """A symbol-table entry of that name which the loader accepts as a definition (G-132); `versym` raw, or None."""
 
@@ -73,6 +82,9 @@ class Definition(NamedTuple):
     type: int
     value: int
     versym: int | None
+
+
+_DEFINITION = partial(tuple.__new__, Definition)
 
 
 class Entry(NamedTuple):
@@ -150,7 +162,7 @@ class SymbolTable:
         fail and are given only where asked for. Not every one need be used by a relocation: hold a failure against
         `relocated_symbols()`.
         """
-        bindings = _BINDINGS if weak else frozenset((_GLOBAL, _UNIQUE))
+        kinds = _ANY_KIND if weak else _STRONG_KIND
         if self._symtab is None or self._strtab is None:
             return []
         size = self._format.symbol.size
@@ -161,13 +173,13 @@ class SymbolTable:
             wanted = [
                 (name, position)
                 for position, (name, info, other, shndx, _, _) in enumerate(self._format.symbol.iter_unpack(data))
-                if not shndx and info >> 4 in bindings and other & 3 in (0, 3)
+                if not shndx and info in kinds and other in _SEEN_OUTSIDE
             ]
         else:
             wanted = [
                 (name, position)
                 for position, (name, _, _, info, other, shndx) in enumerate(self._format.symbol.iter_unpack(data))
-                if not shndx and info >> 4 in bindings and other & 3 in (0, 3)
+                if not shndx and info in kinds and other in _SEEN_OUTSIDE
             ]
         names = read_strings(self._fd, self._strtab, [offset for offset, _ in wanted])
         count = len(data) // size
@@ -175,11 +187,11 @@ class SymbolTable:
         needs: list[VersionNeed | None] = [None] * 0x8000
         for need in self.versions.needs:
             needs[need.number & 0x7FFF] = need
-        if len(versyms) <= (wanted[-1][1] if wanted else 0):
-            return [Reference(names[offset] or b"", None, position) for offset, position in wanted]
-        return [
-            Reference(names[offset] or b"", needs[versyms[position] & 0x7FFF], position) for offset, position in wanted
-        ]
+        texts = [names[offset] or b"" for offset, _ in wanted]
+        positions = [position for _, position in wanted]
+        versioned = len(versyms) > (positions[-1] if positions else 0)
+        wants = [needs[versyms[position] & 0x7FFF] for position in positions] if versioned else repeat(None)
+        return list(map(_REFERENCE, zip(texts, wants, positions, strict=False)))
 
     def _undefined_count(self) -> int:
         """How many leading entries of the symbol table can hold undefined symbols."""
@@ -487,7 +499,7 @@ class SymbolTable:
                 versym: int | None = versions[place]
             else:
                 versym = int.from_bytes(pread(fd, 2, versyms + position * 2), order) if versyms is not None else None
-            definition = Definition(position, kind, value, versym)
+            definition = _DEFINITION((position, kind, value, versym))
             found[name] = (*found[name], definition) if name in found else (definition,)
 
     def _around(self, hits: list[tuple[bytes, int]]) -> tuple[int, bytes, Sequence[int]]:

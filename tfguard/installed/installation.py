@@ -141,12 +141,13 @@ def natives_of(package: Package, *, everything: bool) -> tuple[Native, ...]:
     if listed and not everything:
         return listed
     realpath = package.root.realpath
-    seen = {realpath(native.path) for native in listed if native.path is not None}
+    named = {native.path for native in listed}
+    seen = {realpath(path) for path in named if path is not None}
     others = [
         Native(_module_of(path, package, location), path, False, False)
         for location in package.locations
         for path in sorted(_native_files(location, package))
-        if realpath(path) not in seen
+        if path not in named and realpath(path) not in seen
     ]
     return (*listed, *others)
 
