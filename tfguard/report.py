@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -92,3 +93,10 @@ class Report:
         from tfguard.telling.html import as_html
 
         return as_html(self)
+
+
+def told(findings: Collection[Finding], ignore: Collection[str]) -> tuple[Finding, ...]:
+    """The findings whose codes are not left out: errors first, then warnings, then notes, else in their own order."""
+    left_out = {code.upper() for code in ((ignore,) if isinstance(ignore, str) else ignore)}
+    kept = [one for one in findings if one.code not in left_out]
+    return tuple(one for severity in ("error", "warning", "note") for one in kept if one.severity == severity)

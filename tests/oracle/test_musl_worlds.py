@@ -6,10 +6,9 @@ import os
 
 import pytest
 
-from tests.oracle.lab import run
+from tests.oracle.agreement import forests_agree
 from tests.oracle.musl_forest import grow_musl
 from tests.oracle.musl_worlds import MUSL_WORLDS, PATH_FILE, MuslWorld
-from tests.oracle.worlds import Unavailable
 
 FORESTS = int(os.environ.get("TFGUARD_TEST_WORLD_FORESTS", "300")) // 3
 
@@ -17,21 +16,7 @@ FORESTS = int(os.environ.get("TFGUARD_TEST_WORLD_FORESTS", "300")) // 3
 @pytest.mark.parametrize("world", MUSL_WORLDS, ids=lambda world: world.name)
 def test_forests(world: MuslWorld) -> None:
     """No verdict, message, file or order differs, of the program's start and of its loads."""
-    if not world.is_built:
-        pytest.skip("not built: make lab")
-    count = FORESTS // 10 if world.emulator else FORESTS
-    try:
-        result = run(world, range(count))
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-
-    assert not result.differ, "\n".join(
-        f"python -m tests.oracle.lab --world {world.name} --seed {seed}\n{result.shrunk.get(seed, words)}"
-        for seed, words in result.differ.items()
-    )
-    assert result.asked > 0.9 * count
-    assert result.ends["loads"] > 0.2 * result.loads
-    assert len(result.ends) > 4
+    forests_agree(world, FORESTS, kinds_of_end=4)
 
 
 def test_forests_have_what_is_musls() -> None:

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from tests.loader.laid_out import LaidOut, laid_out
+from tests.oracle.agreement import forests_agree
 from tests.oracle.forest import Forest, Plant, grow
-from tests.oracle.lab import ask_cases, run
+from tests.oracle.lab import ask_cases
 from tests.oracle.shrink import shrink
 from tests.oracle.worlds import WORLDS, Unavailable, World
 from tests.support.build import COMMAND
@@ -45,21 +46,8 @@ def test_cases(world: World, cases: LaidOut) -> None:
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 def test_forests(world: World) -> None:
     """No verdict, message, file or order differs; `make lab` builds the worlds and asks about many more."""
-    if not world.is_built:
-        pytest.skip("not built: make lab")
-    count = FORESTS // 10 if world.emulator else FORESTS
-    try:
-        result = run(world, range(count))
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    result, count = forests_agree(world, FORESTS, kinds_of_end=9)
 
-    assert not result.differ, "\n".join(
-        f"python -m tests.oracle.lab --world {world.name} --seed {seed}\n{result.shrunk.get(seed, words)}"
-        for seed, words in result.differ.items()
-    )
-    assert result.asked > 0.9 * count
-    assert result.ends["loads"] > 0.2 * result.loads
-    assert len(result.ends) > 9
     assert result.tried > count
 
 

@@ -310,7 +310,7 @@ def read_strings(fd: int, base: int, offsets: Iterable[int]) -> dict[int, bytes 
         at = base + first
         block = os.pread(fd, ordered[end - 1] - first + _STRING_TAIL, at) if 0 <= at < 1 << 62 else b""
         find = block.find
-        for offset in ordered[start:end] if start or end < count else ordered:
+        for offset in ordered[start:end]:
             place = offset - first
             stop = find(b"\0", place)
             strings[offset] = block[place:stop] if stop >= 0 else read_string(fd, base + offset)

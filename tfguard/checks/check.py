@@ -22,7 +22,7 @@ from tfguard.installed.installation import (
 )
 from tfguard.loader.processes import knows, start
 from tfguard.loader.trace import Failure, Trace
-from tfguard.report import Report
+from tfguard.report import Report, told
 
 if TYPE_CHECKING:
     from tfguard.checks.gpu import GpuCheck
@@ -410,15 +410,11 @@ def report_of(
     symbols: bool = True,
 ) -> Report:
     """What was found, without what the user wants left out."""
-    left_out = {code.upper() for code in ((ignore,) if isinstance(ignore, str) else ignore)}
-    kept = tuple(one for one in findings if one.code not in left_out)
     return Report(
         target=target,
         # a question to this living process has no place in a value that is kept and pickled
         host=replace(host, sees_global_symbol=None),
-        findings=tuple(one for one in kept if one.severity == "error")
-        + tuple(one for one in kept if one.severity == "warning")
-        + tuple(one for one in kept if one.severity == "note"),
+        findings=told(findings, ignore),
         traces=traces,
         skipped=(*host.skipped, *(host.foreign.assumed if host.foreign is not None else ()), *skipped),
         depth="symbols" if symbols else "files",

@@ -14,7 +14,7 @@ from tfguard.installed.mac_packages import MacNative, MacPackage, find_mac_packa
 from tfguard.loader.dyld import RTLD_LOCAL, RTLD_NOW, DyldProcess
 from tfguard.loader.dyld_image import DyldImage
 from tfguard.loader.trace import SHARED_CACHE, Trace
-from tfguard.report import Report
+from tfguard.report import Report, told
 
 if TYPE_CHECKING:
     from tfguard.finding import Finding
@@ -125,13 +125,10 @@ def report_on_mac(
     symbols: bool = True,
 ) -> Report:
     """A report with what was taken for granted of the system among its skipped parts."""
-    left_out = {code.upper() for code in ((ignore,) if isinstance(ignore, str) else ignore)}
-    kept = tuple(one for one in findings if one.code not in left_out)
     return Report(
         target=target,
         host=replace(host, mac=_kept(host.mac)),
-        findings=tuple(one for one in kept if one.severity == "error")
-        + tuple(one for one in kept if one.severity == "warning"),
+        findings=told(findings, ignore),
         traces=traces,
         skipped=(*host.skipped, *skipped, *_assumed(host, traces)),
         depth="symbols" if symbols else "files",
