@@ -125,7 +125,8 @@ def keras(said: Said, setting: Setting) -> list[Cause]:
 
 # Names that Keras alone takes from inside of TensorFlow; whoever lacks them has a Keras of another release.
 _TAKEN_BY_KERAS = frozenset(
-    "get_config register_clear_session_function register_load_context_function dtensor keras_export tf2".split()
+    "get_config register_clear_session_function register_load_context_function dtensor keras_export tf2"
+    " __internal__".split()
 )
 
 
@@ -144,8 +145,27 @@ def asks_as_keras(said: Said) -> bool:
     return said.symbol in _TAKEN_BY_KERAS or bool(_WHERE_KERAS_TAKES.search(said.object))
 
 
+# Whose code reads a model's file and decodes what it finds; "" where no frame tells.
+_READS_MODELS = ("", "keras", "tf_keras", "tensorflow", "tensorflow_core", "h5py")
+
+
 def hdf5(said: Said, setting: Setting) -> list[Cause]:
-    """h5py and the HDF5 library it gets."""
+    """h5py and the HDF5 library it gets, or the Keras that reads with it."""
+    if said.symbol == "decode":
+        if package_of(said.frame) not in _READS_MODELS:
+            return []
+        return [
+            Cause(
+                code="TFG413",
+                message="h5py 3 gives text where this release of Keras expects bytes: it is for h5py 2",
+                why="Keras up to 2.3, and TensorFlow's own up to 2.4, decode what they read of a model's file",
+                decides=("both versions", "python -m pip list | grep -iE 'h5py|keras|tensorflow'"),
+                remedies=(
+                    Remedy("Install the h5py that this Keras reads with.", "python -m pip install 'h5py<3'"),
+                    Remedy("Or a TensorFlow of 2.5 or later, and its own Keras."),
+                ),
+            )
+        ]
     have = f" (runs with {said.have}, built with {said.need})" if said.have else ""
     return [
         Cause(

@@ -76,7 +76,9 @@ def read(shape: Shape, block: str, number: int, at: int = 0) -> Said | None:
     match = shape.pattern.search(block, start, at + (FAR if shape.reach else TRAIL))
     if match is None:
         return None
-    facts = {name: value.strip(" '\"") for name, value in match.groupdict().items() if value}
+    facts = {
+        name: value.strip(" " if name == "detail" else " '\"") for name, value in match.groupdict().items() if value
+    }
     if shape.before and not facts.get("object"):
         left = block[max(0, match.start() - 1500) : match.start()]
         facts["object"] = _dlopened(left) if shape.loader == "dyld" else object_before(left)

@@ -41,6 +41,7 @@ GLIBC: tuple[Shape, ...] = (
         before=True,
     ),
     _glibc("too-short", "too short", r"file (?:is )?too short"),
+    _glibc("too-short", "past end of file", r"ELF load command past end of file", versions="of Red Hat's systems"),
     shape("too-short", translated.TOO_SHORT, translated.any_of(translated.TOO_SHORT), before=True),
     shape(
         "too-short",

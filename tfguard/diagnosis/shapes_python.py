@@ -287,6 +287,13 @@ HDF5: tuple[Shape, ...] = (
         weight=0,
         loader="h5py",
     ),
+    _python(
+        "hdf5",
+        "object has no attribute 'decode'",
+        r"'str' object has no attribute '(?P<symbol>decode)'",
+        loader="h5py",
+        claims=False,
+    ),
     _python("hdf5", "no module named", r"No module named ['\"]?(?P<object>h5py\.[\w.]{1,60})", weight=0, loader="h5py"),
 )
 

@@ -93,6 +93,12 @@ HARMLESS: tuple[Shape, ...] = (
         weight=5,
     ),
     _tf(
+        "harmless-compiletime",
+        "compiletime version",
+        r"compiletime version [\d.]{1,8} of module '[\w.]{1,120}' does not match runtime version",
+        weight=5,
+    ),
+    _tf(
         "harmless-computation-placer",
         "computation placer already registered",
         r"computation placer already registered",
@@ -284,6 +290,15 @@ ADDONS: tuple[Shape, ...] = (
         r"compiled (?:against|with) (?:TensorFlow|tensorflow)(?: version)?"
         r" (?P<need>[\d.]+)[^\n]{0,120}?(?P<have>\d+\.[\d.]+)",
         loader="addons",
+    ),
+    _tf(
+        "addon-version",
+        "trying to load a custom op",
+        r"using TensorFlow (?P<have>[\d.]+)[^\n]{0,20} and trying to load a custom op[^\n]{0,400}\s{0,4}"
+        r"(?:TensorFlow Addons has compiled its custom ops against TensorFlow (?P<need>[\d.]+\d))?",
+        loader="addons",
+        weight=3,
+        reach=2,
     ),
     _tf(
         "addon-version",
