@@ -84,14 +84,15 @@ _ERRNOS = {
 }
 
 
-_NOT_THERE = ("not-installed", "another-environment", "no-wheel-for-this-python", "left-out-of-the-application")
+# What a check says where no package of the name can be imported at all.
+NOT_THERE = ("not-installed", "another-environment", "no-wheel-for-this-python", "left-out-of-the-application")
 
 
 def error_for(report: Report) -> GuardError:
     """The exception that fits what was checked; a tf.errors.NotFoundError too where TensorFlow is loaded."""
     if report.kind == "import":
         first = report.errors[0].slug if report.errors else ""
-        return GuardModuleNotFoundError(report) if first in _NOT_THERE else GuardImportError(report)
+        return GuardModuleNotFoundError(report) if first in NOT_THERE else GuardImportError(report)
     not_found = getattr(getattr(sys.modules.get("tensorflow"), "errors", None), "NotFoundError", None)
     return _also_not_found(report, not_found) if isinstance(not_found, type) else OpLibraryError(report)
 

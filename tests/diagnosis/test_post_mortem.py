@@ -50,6 +50,38 @@ def test_context_of_an_exception() -> None:
     assert report.findings[0].code == "TFG504"
 
 
+def test_an_import_that_ended_here_is_checked_here() -> None:
+    """An ImportError of this process names its module: the check of that package decides, and the rest falls away."""
+    with pytest.raises(ImportError) as caught:
+        __import__("surely_absent")
+    report = diagnose(caught.value)
+
+    assert [one.slug for one in report.findings] == ["not-installed"]
+    assert dict(report.findings[0].evidence)["checked here"] == "surely_absent"
+    assert codes(str(caught.value)) == ["TFG906"]  # the words alone may be from anywhere
+    assert codes(f"ModuleNotFoundError: {caught.value}") == ["TFG401"]
+
+
+def test_a_module_of_another_python_is_seen_behind_an_import_that_ended_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the text alone would blame a circular import, the check finds the wheel of another Python."""
+    package, metadata = tmp_path / "half_a_package", tmp_path / "half_a_package-1.0.dist-info"
+    package.mkdir()
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: half-a-package\nVersion: 1.0\n")
+    (metadata / "WHEEL").write_text("Wheel-Version: 1.0\nTag: cp34-cp34m-manylinux1_x86_64\n")
+    (metadata / "RECORD").write_text("half_a_package/__init__.py,,\nhalf_a_package/_native.cpython-34m.so,,\n")
+    (package / "__init__.py").write_text("from half_a_package import _native\n")
+    (package / "_native.cpython-34m.so").write_bytes(b"")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ImportError) as caught:
+        __import__("half_a_package")
+
+    assert codes(f"ImportError: {caught.value}")[0] == "TFG407"
+    assert diagnose(caught.value).findings[0].code == "TFG402"
+
+
 def test_the_report_of_the_guard_is_handed_through() -> None:
     from tfguard.errors import error_for
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import sys
 
 from tfguard.diagnosis.cause import Cause, in_packages
@@ -124,18 +124,21 @@ def _in_parts(said: Said, setting: Setting) -> list[Cause]:
 
 
 def _shadow(module: str, path: str) -> Cause:
+    is_folder = path.endswith(("/__init__.py", "\\__init__.py"))
+    kind, own = ("folder", path[: -len("/__init__.py")]) if is_folder else ("file", path)
+    base = re.split(r"[\\/]", own)[-1]
     return Cause(
         code="TFG407",
-        message=f"a file of one's own is imported in place of the module {module or 'of that name'}: {path}",
-        why="the folder of the script comes first on sys.path, so that a file of that name is taken for the module",
+        message=f"a {kind} of one's own is imported in place of the module {module or 'of that name'}: {own}",
+        why=f"the folder of the script comes first on sys.path, so that a {kind} of that name is taken for the module",
         decides=(
-            "the file that is imported",
+            "what is imported",
             f'python -c "import importlib.util as u; print(u.find_spec({module!r}).origin)"',
         ),
         remedies=(
             Remedy(
-                "Rename that file, and delete its __pycache__.",
-                f"mv {os.path.basename(path)} my_{os.path.basename(path)}",
+                f"Rename that {kind}, and delete its __pycache__.",
+                shlex.join(("mv", own, f"{own[: -len(base)]}my_{base}")),
             ),
         ),
         vain="installing the package again",
@@ -245,6 +248,28 @@ def no_tensorflow(said: Said, setting: Setting) -> list[Cause]:
     )
     told = setting.mentions("tensorflow-gpu", "tensorflow_gpu", "tf-nightly", "pip uninstall")
     return [several, absent] if told else [absent, several]
+
+
+def no_module(said: Said, setting: Setting) -> list[Cause]:
+    """Python finds no package of a name, any other than TensorFlow."""
+    return [
+        Cause(
+            code="TFG401",
+            message=f"this Python has no {said.object} installed",
+            why="the top-level name is not found on sys.path",
+            decides=(
+                "which Python this is, and what it has",
+                "python -c 'import sys; print(sys.executable)'; python -m pip list",
+            ),
+            remedies=(
+                Remedy(
+                    f"Install what brings {said.object}, with this very Python: its own documentation says what pip has"
+                    " to be asked for."
+                ),
+            ),
+            vain="pip of another Python: use `python -m pip`",
+        )
+    ]
 
 
 def no_module_in_tensorflow(said: Said, setting: Setting) -> list[Cause]:

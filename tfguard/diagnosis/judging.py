@@ -105,6 +105,7 @@ JUDGES: dict[str, Judge] = {
     "shadowed": causes_installation.shadowed,
     "source-tree": causes_installation.source_tree,
     "no-module-native": causes_installation.no_native,
+    "no-module": causes_installation.no_module,
     "no-module-tensorflow": causes_installation.no_tensorflow,
     "no-module-in-tensorflow": causes_installation.no_module_in_tensorflow,
     "no-attribute-tensorflow": causes_installation.no_attribute,

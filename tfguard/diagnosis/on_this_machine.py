@@ -9,6 +9,7 @@ from tfguard.checks.check import check_import, check_library
 from tfguard.diagnosis.cause import package_of
 from tfguard.diagnosis.judging import Judged
 from tfguard.diagnosis.setting import Setting
+from tfguard.errors import NOT_THERE
 from tfguard.finding import Finding
 from tfguard.hosts.host import Host
 from tfguard.installed.installation import find_package
@@ -18,13 +19,13 @@ _MOST_FILES = 3
 
 
 def decided(
-    findings: tuple[Finding, ...], judged: list[Judged], setting: Setting, host: Host | None
+    findings: tuple[Finding, ...], judged: list[Judged], setting: Setting, host: Host | None, failed: str
 ) -> tuple[Finding, ...]:
     """The findings, with what checks of the files named have shown; as they are where no file is here.
 
-    Where a check fails, its finding comes first: it rests on the file itself. Where the loader says the very words of
-    the text, nothing else can be meant. Where a file is there and loads, that is said: the text is of another time,
-    place or process.
+    `failed` is the package whose import an exception of this process ended, "" for a text. Where a check fails, its
+    finding comes first: it rests on the file itself. Where the loader says the very words of the text, nothing else
+    can be meant. Where a file is there and loads, that is said: the text is of another time, place or process.
     """
     seen: set[str] = set()
     for one in judged:
@@ -40,8 +41,19 @@ def decided(
                 return (_noted(findings[0], ("checked here", f"{path} is here, and would load")), *findings[1:])
         elif one.said.kind == "cannot-open" and os.path.isdir(os.path.dirname(path)):
             return _absent(path, findings)
-    return _by_import(findings, judged[0], setting, host)
+    if failed and not any(map(_path, judged[:1])):
+        report = check_import(failed, host=host)
+        if report.errors:
+            return _foremost(report, () if report.errors[0].slug in NOT_THERE else findings)
+        told = next((one for one in report.warnings if one.code in _ENOUGH), None)
+        if told is not None and (not judged or judged[0].said.loader == "python"):
+            return _foremost(replace(report, findings=(replace(told, severity="error"),)), findings)
+    return _by_import(findings, judged[0], setting, host) if judged else findings
 
+
+# States of an installation that a check only warns of: where the import has failed, and Python's own words are all that
+# there is, they are why. Wheels of another platform, several distributions, files missing, a name that hides another.
+_ENOUGH = ("TFG402", "TFG403", "TFG404", "TFG407", "TFG408")
 
 _SEARCHED = ("cannot-open", "missing-words", "version", "symbol", "wrong-class", "exec-stack", "static-tls")
 
@@ -85,8 +97,13 @@ def _mentions(finding: Finding, name: str) -> bool:
 
 
 def _path(one: Judged) -> str:
-    """The file to check: by an absolute path; what a relative one leads to hangs on where the text comes from."""
+    """The file to check: by an absolute path; what a relative one leads to hangs on where the text comes from.
+
+    Python names the source file of a module that it cannot take a name from: no loader is ever given that.
+    """
     for path in (one.said.requirer, one.said.object, one.said.library):
+        if path.endswith((".py", ".pyc")):
+            continue
         if path.startswith("/") and "\0" not in path and not path.startswith(("/proc/", "/dev/", "/sys/")):
             return os.path.normpath(path)
     return ""

@@ -28,7 +28,8 @@ def diagnose(
     `error` is an exception (its chain is read too) or a text: a traceback, a log, an issue, a report that
     `python -m tfguard report` made elsewhere. The first finding is the cause thought likeliest, with why; those
     behind it are warnings, with what would decide. Files that the text names and that are on this machine are checked
-    (`look=False`: not), and the checks decide. `host` is the process to check them for, this one where it is None.
+    (`look=False`: not), and so is the package whose import an ImportError ended: the checks decide. `host` is the
+    process to check them for, this one where it is None.
     Nothing is loaded or run. Raises TypeError for what is neither exception nor str, else nothing.
     """
     if isinstance(error, BaseException):
@@ -36,13 +37,13 @@ def diagnose(
 
         if isinstance(error, GuardError):
             return error.report
-        text = _text_of(error)
+        text, failed = _text_of(error), _failed_import(error)
     elif isinstance(error, str):
-        text = error
+        text, failed = error, ""
     else:
         raise TypeError(f"diagnose() takes an exception or a str, not {type(error).__name__}")
     try:
-        return _diagnose(text, host, ignore, look=look)
+        return _diagnose(text, host, ignore, look=look, failed=failed)
     except Exception as fault:  # fail open: whoever asks about an error must not get another one
         return Report(target="the text", host=host or Host(), findings=_tripped(fault), kind="text")
 
@@ -54,6 +55,23 @@ def _text_of(error: BaseException) -> str:
         return "".join(traceback.format_exception(type(error), error, error.__traceback__))
     except Exception as fault:  # a foreign exception's own __str__ may raise anything
         return f"{type(error).__name__}: {fault!r}"
+
+
+def _failed_import(error: BaseException) -> str:
+    """The top-level package whose import an exception of this process ended, "" where it does not tell.
+
+    Python names the module, and nobody else writes the attribute: a text has no such fact.
+    """
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        name = one.name if isinstance(one, ImportError) else None
+        package = name.partition(".")[0] if isinstance(name, str) else ""
+        if package.isidentifier():
+            return package
+        one = one.__cause__ or one.__context__
+    return ""
 
 
 def _tripped(fault: Exception) -> tuple[Finding, ...]:
@@ -68,7 +86,7 @@ def _tripped(fault: Exception) -> tuple[Finding, ...]:
     return judge(Case(target="the text", host=Host(), trace=trace, failure=failure))
 
 
-def _diagnose(text: str, host: Host | None, ignore: Collection[str], *, look: bool) -> Report:
+def _diagnose(text: str, host: Host | None, ignore: Collection[str], *, look: bool, failed: str) -> Report:
     from tfguard.diagnosis.issue import report_in
 
     reported = report_in(text)
@@ -80,10 +98,10 @@ def _diagnose(text: str, host: Host | None, ignore: Collection[str], *, look: bo
     setting = setting_of(ready)
     judged = ranked(said, setting)
     findings = _findings(judged, setting)
-    if look and judged:
+    if look and (judged or failed):
         from tfguard.diagnosis.on_this_machine import decided
 
-        findings = decided(findings, judged, setting, host)
+        findings = decided(findings, judged, setting, host, failed)
     if not findings and reported is not None:
         return reported
     if not findings:

@@ -369,5 +369,12 @@ ERRORS: tuple[Shape, ...] = (
         weight=3,
         claims=False,
     ),
+    _python(
+        "no-module",
+        "no module named",
+        r"ModuleNotFoundError: No module named ['\"](?P<object>\w{1,80})['\"]$",
+        weight=3,
+        claims=False,
+    ),
 )
 SHAPES = (*NUMPY, *PROTOBUF, *HDF5, *MODULES[:4], *KERAS, *MODULES[4:], *ERRORS)
