@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # The packages whose import goes on with its check done: neither hook nor safe_import checks them once more.
 _checked: ContextVar[frozenset[str]] = ContextVar("tfguard_checked", default=frozenset())
 
-_OF_THE_INSTALLATION = "TFG4"
+_OF_THE_INSTALLATION = ("TFG4", "TFG707")
 # ImportErrors of the import system about names, not files, by how they begin.
 _ABOUT_NAMES = ("cannot import name", "attempted relative import", "bad magic number")
 

@@ -107,6 +107,27 @@ def test_broken_and_mended(environment: Environment, case: Breakage) -> None:
     assert codes(environment.findings()) == []
 
 
+REPLACES = f"""
+import json, subprocess, sys
+import numpy
+subprocess.run([sys.executable, "-m", "pip", "-q", "install", "--no-deps", "numpy==2.1.3"], check=True)
+sys.path.append({str(ROOT)!r})
+import tfguard
+print(json.dumps([one.code for one in tfguard.check_import("tensorflow").findings]))
+"""
+
+
+def test_replaced_while_it_was_loaded(environment: Environment) -> None:
+    """`!pip install` in a notebook that has NumPy imported; in a new process all is well."""
+    (environment.project / "notebook.py").write_text(REPLACES)
+
+    done = environment.carry_out("python notebook.py")
+
+    assert json.loads(done.stdout) == ["TFG707"]
+    assert environment.last_words() == ""
+    assert codes(environment.findings()) == []
+
+
 def test_removing_one_of_two(environment: Environment) -> None:
     """tensorflow over tensorflow-cpu and removed again: what is left imports as an empty module."""
     environment.pip("install", "--no-deps", "tensorflow==2.20.0")

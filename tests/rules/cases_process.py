@@ -1,4 +1,4 @@
-"""Cases of the rules about what a process holds already: runtimes of OpenMP, a TensorFlow, ops, half an import."""
+"""Cases of the rules about what a process holds already: runtimes of OpenMP, a TensorFlow, ops, half an import, a package replaced."""
 
 from __future__ import annotations
 
@@ -42,6 +42,15 @@ def _left_over(scene: Scene) -> Question:
     return Question(target="tensorflow", door="import", path=(_tensorflow(scene, "site-packages"),), first=broken)
 
 
+def _replaced(scene: Scene) -> Question:
+    site = _tensorflow(scene, "site-packages")
+    scene.write("site-packages/numpy/__init__.py", b"__version__ = '2.0.2'\n")
+    old = scene.write("site-packages/numpy-2.0.2.dist-info/RECORD", b"numpy/__init__.py,,\n")
+    folder = old.rpartition("/")[0]
+    new = folder.replace("2.0.2", "1.26.4")
+    return Question(target="tensorflow", door="import", path=(site,), replaced=("numpy", folder, new))
+
+
 def _op_libraries(scene: Scene, *names: str) -> tuple[str, ...]:
     """Op libraries, each of which registers one op, and a framework that they are linked to."""
     framework = scene.compile(_FRAMEWORK, _DEFINES, f"-Wl,-soname,{_FRAMEWORK}")
@@ -75,4 +84,5 @@ CASES = (
     RuleCase("TFG703-name-of-tensorflow", _name_of_tensorflow, warning=True),
     RuleCase("TFG705", _another_framework, warning=True),
     RuleCase("TFG706", _left_over, warning=True),
+    RuleCase("TFG707", _replaced, warning=True),
 )

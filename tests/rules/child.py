@@ -138,6 +138,10 @@ def main() -> None:
         ctypes.CDLL(name)
     if request["first"] is not None:
         _fail_to_import(request["target"], request["first"])
+    if request["replaced"] is not None:
+        module, old, new = request["replaced"]
+        importlib.import_module(module)
+        os.rename(old, new)
     if request["late"] is not None:
         os.environ["LD_LIBRARY_PATH"] = request["late"]
     report = _report(request)

@@ -29,7 +29,8 @@ class Question:
     even where it is root. `host` and `python` change what tfguard is told of this process: then the real loader,
     which cannot be changed so, is not asked; `mac` asks about a Mac in its place. `door` is "library", "op", "import"
     or "guarded" (safe_import); with `gpu` an import is asked about GPUs too. `first` is a folder that the package is
-    imported from before, without success. "lost ops" is the question after a load that gave no op, where ops called
+    imported from before, without success; `replaced` is a module that is imported before, a folder, and what that is
+    renamed to then. "lost ops" is the question after a load that gave no op, where ops called
     `registered` are known.
     """
 
@@ -44,6 +45,7 @@ class Question:
     ordinary: bool = False
     gpu: bool = False
     first: str | None = None
+    replaced: tuple[str, str, str] | None = None
     registered: tuple[str, ...] = ()
     host: Mapping[str, Any] = field(default_factory=dict)  # Any: values of fields of Host, as JSON has them
     python: Mapping[str, Any] = field(default_factory=dict)  # the same of Python
@@ -91,7 +93,7 @@ class Answer:
     installer: str
 
 
-_ASKED = "target door before before_global late host python mac asks path gpu first registered"
+_ASKED = "target door before before_global late host python mac asks path gpu first replaced registered"
 
 
 def _readers(root: Path) -> str:

@@ -52,8 +52,9 @@ def decided(
 
 
 # States of an installation that a check only warns of: where the import has failed, and Python's own words are all that
-# there is, they are why. Wheels of another platform, several distributions, files missing, a name that hides another.
-_ENOUGH = ("TFG402", "TFG403", "TFG404", "TFG407", "TFG408")
+# there is, they are why. Wheels of another platform, several distributions, files missing, a name that hides another,
+# a package replaced while it was loaded.
+_ENOUGH = ("TFG402", "TFG403", "TFG404", "TFG407", "TFG408", "TFG707")
 
 _SEARCHED = ("cannot-open", "missing-words", "version", "symbol", "wrong-class", "exec-stack", "static-tls")
 

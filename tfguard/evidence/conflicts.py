@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from tfguard.hosts.host import Host
 from tfguard.image import Image
 from tfguard.installed.installation import Package
+from tfguard.installed.names import dist_info, listing, release_of
 from tfguard.loader.trace import Failure, Trace
 
 # LLVM's runtime and Intel's are one code base: the second copy in a process ends it. GNU's libgomp goes with either.
@@ -18,6 +19,12 @@ _LLVM_OPENMP = r"lib(i?omp5?)(-[0-9a-f]+)?\.so(\.\d+)*"
 _OF_TENSORFLOW = r"libtensorflow(_framework|_cc)?\.so(\.\d+)*|_pywrap_tensorflow_internal\.so"
 # Defined by libtensorflow_framework of every release.
 _TYPE_OF_OP_KERNEL = b"_ZTIN10tensorflow8OpKernelE"
+# Modules that TensorFlow and others with native code go into deeply, and the distributions that bring them: with files
+# of two releases in one process, the import ends in whatever Python meets first.
+_GONE_INTO = (
+    ("numpy", "numpy"), ("ml_dtypes", "ml-dtypes"), ("google.protobuf", "protobuf"), ("keras", "keras"),
+    ("h5py", "h5py"),
+)  # fmt: skip
 # Python's module that calls OpenSSL first: after it, everything goes well (tried with TensorFlow 2.21).
 _USER_OF_OPENSSL = "_hashlib"
 
@@ -29,6 +36,8 @@ def conflicts(host: Host, package: Package | None, traces: Collection[Trace]) ->
         yield from _another_tensorflow(host, package)
         if host.sees_global_symbol is not None:  # sys.modules is that of this process
             yield from _half_imported(package)
+            if package.name not in sys.modules:
+                yield from _replaced_since()
 
 
 def _failure(kind: str, path: str, **facts: str | None) -> Failure:
@@ -91,3 +100,19 @@ def _half_imported(package: Package) -> Iterator[Failure]:
     foreign = [one for one in files if isinstance(one, str) and not os.path.realpath(one).startswith(own)]
     if foreign:
         yield _failure("half-imported", foreign[0], name=str(len(foreign)), detail="left over", provider=own[0])
+
+
+def _replaced_since() -> Iterator[Failure]:
+    """A package that this process has imported, and that pip has put another release in the place of since."""
+    for name, distribution in _GONE_INTO:
+        facts = getattr(sys.modules.get(name), "__dict__", {})
+        version, file = facts.get("__version__"), facts.get("__file__")
+        if not isinstance(version, str) or not isinstance(file, str):
+            continue
+        site = file
+        for _ in range(name.count(".") + 2):
+            site = os.path.dirname(site)
+        told = (dist_info(one) for one in listing(site))
+        found = [one[1] for one in told if one is not None and one[0] == distribution]
+        if found and release_of(version) and all(release_of(one) != release_of(version) for one in found):
+            yield _failure("replaced-since", file, name=name, detail=version, provider=f"{distribution} {found[0]}")

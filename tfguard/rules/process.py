@@ -120,6 +120,28 @@ def half_imported(case: Case) -> Verdict | None:
     )
 
 
+@rule("TFG707", "A package was replaced while it was loaded")
+def replaced_since(case: Case) -> Verdict | None:
+    """pip has put another release in the place of a package that this process has imported already.
+
+    What is loaded stays as it was, and modules that are imported from now on come out of the new files: the two
+    releases meet in one process. It is what happens in a notebook after `!pip install`. NumPy 2.0.2 loaded and 1.26.4
+    on the disk ended the import of TensorFlow 2.16 in a RecursionError, the reverse that of 2.18 in a TypeError about
+    ufunc 'isnan'; protobuf 3.20.3 and 4.25.3 went well. A new process has only the new files.
+    """
+    failure = case.failure
+    if failure is None or not _is(case, "replaced-since"):
+        return None
+    return Verdict(
+        message=f"{failure.name} {failure.detail} is loaded in this process, and {failure.provider} lies in its place"
+        " now: an import would mix the two",
+        path=failure.path,
+        evidence=(("loaded", f"{failure.name} {failure.detail}"), ("on the disk", failure.provider or "")),
+        remedies=(Remedy("Start a new process (in a notebook: restart the kernel), and import it there."),),
+        severity="warning",
+    )
+
+
 @rule("TFG703", "Ops are registered already")
 def op_registered_twice(case: Case) -> Verdict | None:
     """The library registers ops of names that this process has, and TensorFlow leaves them out without a word.
@@ -156,4 +178,4 @@ def op_registered_twice(case: Case) -> Verdict | None:
     )
 
 
-RULES = (op_registered_twice, two_openmp_runtimes, another_tensorflow_loaded, half_imported)
+RULES = (op_registered_twice, two_openmp_runtimes, another_tensorflow_loaded, half_imported, replaced_since)
