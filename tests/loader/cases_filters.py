@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from tests.loader.scene import ANY, GOOD, Case, Scene
-from tests.support.elf_edit import with_dynamic
 from tests.support.elf_writer import Export, Import
 from tests.support.real_loader import Load
-from tfguard.image import DT_AUXILIARY, DT_FILTER, DT_NEEDED
-
-_ASIDE = 0x6FFFFEF0
+from tfguard.image import DT_AUXILIARY, DT_FILTER, DT_NEEDED, Filtee
 
 
 def _filter(scene: Scene, name: str, requests: Sequence[tuple[int, str]], **fields: Any) -> str:  # Any: of Library
     """A library with these DT_NEEDED, DT_FILTER and DT_AUXILIARY, in this order."""
-    path = Path(scene.library(name, needed=tuple(one for _, one in requests), runpath="$ORIGIN", **fields))
-    data = path.read_bytes()
-    for tag, _ in requests:
-        data = with_dynamic(data, DT_NEEDED, new_tag=_ASIDE if tag == DT_NEEDED else tag)
-    for tag, _ in requests:
-        data = with_dynamic(data, _ASIDE, new_tag=DT_NEEDED) if tag == DT_NEEDED else data
-    path.write_bytes(data)
-    return str(path)
+    needed: list[str] = []
+    filtees: list[Filtee] = []
+    for tag, wanted in requests:
+        if tag == DT_NEEDED:
+            needed.append(wanted)
+        else:
+            filtees.append(Filtee(wanted, optional=tag == DT_AUXILIARY, after=len(needed)))
+    return scene.library(name, needed=tuple(needed), filtees=tuple(filtees), runpath="$ORIGIN", **fields)
 
 
 def _libraries(scene: Scene, *names: str) -> None:

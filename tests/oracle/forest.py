@@ -25,7 +25,7 @@ from tests.support.elf_writer import (
     write,
 )
 from tests.support.real_loader import Load
-from tfguard.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, EM_X86_64
+from tfguard.image import DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, EM_X86_64, Filtee
 
 _DIRECTORIES = ("d0", "d1", "d2", "d3/lib")
 _LINKED = ("d4", "d1")  # a directory by another name
@@ -36,6 +36,7 @@ _HARDWARE = (
 _SYSTEM = ("libc.so.6", "libm.so.6", "libBrokenLocale.so.1", "libdl.so.2", "libresolv.so.2", "libz.so.1")
 _SYSTEM_VERSIONS = ("GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.33", "GLIBC_2.38", "GLIBC_2.99", "GLIBC_PRIVATE")
 _NOBODY = 65534
+_FILTERS = 0.08  # of forests
 _MASKABLE = ("AVX2", "AVX2_Usable", "AVX512F", "AVX512VL", "SSE4_2", "LZCNT", "F16C", "avx2", "FMA_Usable", "SSE2")
 
 DAMAGES: tuple[Callable[[bytes, Random], bytes], ...] = (
@@ -150,6 +151,7 @@ def grow(seed: int, root: str, *, programs: tuple[str, ...] = ("ask_loader",), w
     harsh = random.random() < 0.6
     grower = _Grower(random, root, names, harsh)
     plants = tuple(plant for position in range(count) for plant in grower.place(position))
+    plants = _with_filtees(plants, names, Random(f"filtees {seed}"))
     loads = tuple(grower.load(plants) for _ in range(random.randint(1, 3)))
     before: list[tuple[str, int]] = []
     if random.random() < 0.3:
@@ -168,6 +170,29 @@ def grow(seed: int, root: str, *, programs: tuple[str, ...] = ("ask_loader",), w
         environment=grower.environment(preloads=whole_process),
         user=_NOBODY if closed else None,
         program=random.choice(programs),
+    )
+
+
+def _with_filtees(plants: tuple[Plant, ...], names: tuple[str, ...], random: Random) -> tuple[Plant, ...]:
+    """In some forests some of the libraries name filtees: each other, themselves, the system's, what is not there."""
+    if random.random() > _FILTERS:
+        return plants
+
+    def filtees(library: Library) -> tuple[Filtee, ...]:
+        return tuple(
+            Filtee(
+                random.choice((*names, "libm.so.6", "libabsent.so.1") if random.random() < 0.2 else names),
+                optional=random.random() < 0.5,
+                after=random.randint(0, len(library.needed)),
+            )
+            for _ in range(random.choice((1, 1, 1, 2)))
+        )
+
+    return tuple(
+        replace(plant, library=replace(plant.library, filtees=filtees(plant.library)))
+        if plant.library is not None and random.random() < 0.3
+        else plant
+        for plant in plants
     )
 
 

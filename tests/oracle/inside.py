@@ -45,6 +45,7 @@ _MS_REC, _MS_PRIVATE, _MS_BIND = 0x4000, 0x40000, 0x1000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _ATOMICS = 1 << 8
 _CACHED = re.compile(rb" search cache=.*\n.* trying file=.*\n")
+_CIRCLE = "G-85"
 _TRYING = re.compile(rb"^ *\d+:\t *trying file=(.*?)$", re.MULTILINE)
 
 
@@ -140,8 +141,9 @@ def ask(world: World, load: Load, program: str = "ask_loader") -> Answer | str:
         return Answer(pairs=tuple(zip(predictions, told.loads, strict=False)), seconds=0)
     parts = [_TRYING.findall(_CACHED.sub(b"", part)) for part in lines.split(b"@\n")[1:]]
     tried = [_compared(map(os.fsdecode, part), host) for part in parts]
-    was = [replace(one, tried=places) for one, places in zip(told.loads, tried, strict=False)]
     said = [replace(one, tried=_compared(one.tried, host)) for one in predictions]
+    ends = [len(one.tried) if one.rule == _CIRCLE and one.signal else None for one in said]  # what follows is the same
+    was = [replace(one, tried=places[:end]) for one, places, end in zip(told.loads, tried, ends, strict=False)]
     return Answer(pairs=tuple(zip(said, was, strict=False)), seconds=0)
 
 

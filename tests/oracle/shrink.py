@@ -80,7 +80,7 @@ def _simpler_plants(plant: Plant) -> Iterator[Plant]:
 
 
 def _simpler(library: Library) -> Iterator[Library]:
-    for name in ("needed", "imports", "exports", "needs"):
+    for name in ("needed", "filtees", "imports", "exports", "needs"):
         for rest in _without(getattr(library, name)):
             yield _changed(library, name, rest)
     for name in ("rpath", "runpath"):

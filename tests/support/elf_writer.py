@@ -6,12 +6,14 @@ For x86-64, aarch64 and i386, all little-endian; types of relocations are given 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tfguard.binary.hashes import gnu_hash, sysv_hash
 from tfguard.image import (
+    DT_AUXILIARY,
+    DT_FILTER,
     DT_FLAGS,
     DT_FLAGS_1,
     DT_GNU_HASH,
@@ -48,6 +50,7 @@ from tfguard.image import (
     PT_GNU_STACK,
     PT_LOAD,
     PT_NOTE,
+    Filtee,
 )
 
 DT_PLTGOT, DT_SYMENT, DT_RELENT, DT_RELRSZ, DT_RELRENT = 3, 11, 19, 35, 37
@@ -59,6 +62,7 @@ STV_DEFAULT, STV_INTERNAL, STV_HIDDEN, STV_PROTECTED = 0, 1, 2, 3
 SHN_UNDEF, SHN_DATA, SHN_ABS = 0, 7, 0xFFF1
 
 _NO_TAG = -1
+_REQUESTS = (DT_NEEDED, DT_FILTER, DT_AUXILIARY)
 # The same relocations of i386 have the numbers of x86-64; sizes of symbols do not exist elsewhere.
 _AARCH64_TYPES = {R_64: 257, R_COPY: 1024, R_GLOB_DAT: 1025, R_JUMP_SLOT: 1026, R_RELATIVE: 1027}
 
@@ -147,6 +151,7 @@ class Library:
 
     soname: str | None = None
     needed: tuple[str, ...] = ()
+    filtees: tuple[Filtee, ...] = ()
     rpath: str | None = None
     runpath: str | None = None
     flags: int = 0
@@ -212,7 +217,7 @@ class _Versions(NamedTuple):
 def write(library: Library) -> bytes:
     """The bytes of the file: a read-only segment with the tables, a writable one with the dynamic section and data."""
     strings = _Strings()
-    names = [(DT_NEEDED, strings.add(name)) for name in library.needed]
+    names = [(tag, strings.add(name)) for tag, name in _requests(library)]
     for tag, text in ((DT_SONAME, library.soname), (DT_RPATH, library.rpath), (DT_RUNPATH, library.runpath)):
         if text is not None:
             names.append((tag, strings.add(text)))
@@ -252,6 +257,16 @@ def write(library: Library) -> bytes:
     if property_note:
         segments += [(kind, PF_R, note_at, len(property_note), 8) for kind in (PT_NOTE, PT_GNU_PROPERTY)]
     return (_headers(library, segments) + body.data).ljust(data_at, b"\0") + writable
+
+
+def _requests(library: Library) -> Iterator[tuple[int, str]]:
+    """The tag and the name of each library that is needed, and of each filtee, in file order."""
+    for index in range(len(library.needed) + 1):
+        for filtee in library.filtees:
+            if min(filtee.after, len(library.needed)) == index:
+                yield DT_AUXILIARY if filtee.optional else DT_FILTER, filtee.name
+        if index < len(library.needed):
+            yield DT_NEEDED, library.needed[index]
 
 
 def _headers(library: Library, segments: list[tuple[int, int, int, int, int]]) -> bytes:
@@ -326,8 +341,8 @@ def _put_relocations(body: _Body, library: Library, got_at: int) -> None:
 def _dynamic(library: Library, tags: list[tuple[int, int]], places: dict[int, int]) -> bytes:
     entries: dict[int, int | None] = {**dict(tags), **places, **library.replaced}
     del entries[_NO_TAG]
-    listed = [(tag, value) for tag, value in tags if tag == DT_NEEDED]
-    listed += [(tag, value) for tag, value in entries.items() if tag != DT_NEEDED and value is not None]
+    listed = [(tag, value) for tag, value in tags if tag in _REQUESTS]
+    listed += [(tag, value) for tag, value in entries.items() if tag not in _REQUESTS and value is not None]
     pack = _layout(library.machine).dynamic.pack
     return b"".join(pack(tag, value) for tag, value in (*listed, *library.extra, (0, 0)))
 

@@ -18,6 +18,7 @@ from tfguard.loader.glibc_file import (
     refused_truncation,
     with_errno,
 )
+from tfguard.loader.glibc_filters import NOT_OPENED, Moves
 from tfguard.loader.glibc_order import relocation_order
 from tfguard.loader.glibc_properties import refused_properties
 from tfguard.loader.glibc_search import (
@@ -106,6 +107,8 @@ class Process:
         if trace.failure is None:
             for link in play.new:
                 link.new = False
+            if play.root is not None:
+                play.root.scope = tuple(play.scope)
             if make_global:
                 for link in play.scope:
                     link.is_global = True
@@ -207,6 +210,9 @@ class _Load:
             self._map_dependencies(root, self._preloads(root))
         else:
             root = self._map(self.name, None)
+            if root.scope is not None:  # opened before: what it needs is not asked for again
+                self.scope = list(root.scope)
+                return
             self._map_dependencies(root)
         if not root.new:
             return  # already loaded: nothing is checked again, G-03
@@ -337,81 +343,100 @@ class _Load:
         )
 
     def _map_dependencies(self, root: LinkMap, preloads: Sequence[LinkMap] = ()) -> None:
-        """Breadth first, each DT_NEEDED in file order (G-115)."""
         self.root = root
-        queue = list({id(link): link for link in (root, *preloads)}.values())
-        seen = {id(link) for link in queue}
-        done: set[int] = set()
+        self.scope = list({id(link): link for link in (root, *preloads)}.values())
+        refused: Refused | None = None
+        try:
+            self._walk(self.scope)
+        except Refused as one:
+            refused = one
+        is_behind = self.scope[0] is not root and not self.starting
+        if is_behind and self.host.version <= (2, 31) and (refused is None or not refused.failure.dies):
+            raise Refused(self._failure(NOT_OPENED, root.path, root.path, None, shown="", lookup=None))
+        if refused is not None:
+            raise refused
+
+    def _walk(self, scope: list[LinkMap]) -> None:
+        """Map what objects need and add it to the scope: breadth first, each DT_NEEDED in file order (G-115)."""
+        seen = {id(link) for link in scope}
+        walked: set[int] = set()
+        moves = Moves(self.process.links)
         position = 0
-        while position < len(queue):
-            link = queue[position]
-            if id(link) in done:
+        while position < len(scope):
+            link = scope[position]
+            if id(link) in walked:
                 position += 1
                 continue
-            done.add(id(link))
+            walked.add(id(link))
+            if link.image is not None and link.image.filtees:
+                self._map_with_filtees(link, link.image, seen, walked, moves)
+                continue
             if link.dependencies is None:
-                link.dependencies = tuple(self._children(link))
+                link.dependencies = tuple(self._needed(link))
             for child in link.dependencies:
-                if child in link.filtees:
-                    self._move_before(link, child, queue)
-                elif id(child) not in seen:
-                    queue.append(child)
+                if id(child) not in seen:
+                    scope.append(child)
                 seen.add(id(child))
-        self.scope = queue
-        if queue[0] is not root and not self.starting and self.host.version <= (2, 31):
-            raise Refused(self._failure(_FILTER, root.path, root.path, None, shown="", lookup=None))
 
-    def _children(self, link: LinkMap) -> Iterator[LinkMap]:
-        """What an object needs, mapped where it is not loaded; its filtees stand among the rest, as in its file."""
-        image = link.image
-        if image is None:
-            return
-        if not image.filtees:
-            for needed in image.needed:
-                if (child := self._child(needed, link)) is not None:
-                    yield child
-            return
-        for index in range(len(image.needed) + 1):
-            for filtee in image.filtees:
-                if filtee.after == index and (child := self._filtee(filtee, link)) is not None:
-                    link.filtees = (*link.filtees, child)
-                    yield child
-            if index < len(image.needed) and (child := self._child(image.needed[index], link)) is not None:
+    def _needed(self, link: LinkMap) -> Iterator[LinkMap]:
+        """What an object needs, mapped where it is not loaded."""
+        for needed in link.image.needed if link.image is not None else ():
+            if (child := self._child(needed, link)) is not None:
                 yield child
 
+    def _map_with_filtees(self, link: LinkMap, image: Image, seen: set[int], walked: set[int], moves: Moves) -> None:
+        """Map what an object with filtees needs; these stand among the rest, as in its file (G-85).
+
+        All are asked for anew each time the object is walked, if only to find them loaded.
+        """
+        found: list[LinkMap] = []
+        for index in range(len(image.needed) + 1):
+            for filtee in image.filtees:
+                if filtee.after != index or (child := self._filtee(filtee, link)) is None:
+                    continue
+                found.append(child)
+                seen.add(id(child))
+                if not moves.put_before(link, child, self.scope):
+                    continue
+                self._put_in_load_order()
+                walked.discard(id(child))
+                if (refusal := moves.never_end(self.scope, walked)) is not None:
+                    self._refuse(refusal, link.path, child.path, link, shown="", lookup=None)
+            if index < len(image.needed) and (child := self._child(image.needed[index], link)) is not None:
+                found.append(child)
+                if id(child) not in seen:
+                    self.scope.append(child)
+                seen.add(id(child))
+        if link.dependencies is None:
+            link.dependencies = tuple(found)
+
+    def _put_in_load_order(self) -> None:
+        """Keep the new objects in the order of the process's, in which one was moved."""
+        links = [link for link in self.process.links if link.new]
+        positions = {id(link.image): position for position, link in enumerate(links)}
+        self.new[:] = links
+        self.images.sort(key=lambda one: positions[id(one.image)])
+
     def _child(self, needed: str, link: LinkMap) -> LinkMap | None:
-        name = needed
-        if "$" in needed and has_token(needed):
-            if self.host.secure:
-                raise Refused(self._failure(_TOKEN_IN_SECURE_MODE, link.path, needed, link, shown=needed,
-                                             lookup=None))  # fmt: skip
-            name = expand_tokens(needed, link, self.host) or needed
+        name = self._expanded(needed, link)
         return self._map(name, link) if link.new else self._known(name, link)
+
+    def _expanded(self, needed: str, link: LinkMap) -> str:
+        if "$" not in needed or not has_token(needed):
+            return needed
+        if self.host.secure:
+            raise Refused(self._failure(_TOKEN_IN_SECURE_MODE, link.path, needed, link, shown=needed, lookup=None))
+        return expand_tokens(needed, link, self.host) or needed
 
     def _filtee(self, filtee: Filtee, link: LinkMap) -> LinkMap | None:
         """The filtee, None where it is optional and cannot be had (G-85)."""
+        name = self._expanded(filtee.name, link)
         try:
-            return self._child(filtee.name, link)
+            return self._map(name, link)
         except Refused as refused:
             if not filtee.optional or refused.failure.dies:
                 raise
             return None
-
-    def _move_before(self, link: LinkMap, filtee: LinkMap, queue: list[LinkMap]) -> None:
-        """Put a filtee before its object in the scope and the load order, where it is not there already (G-85)."""
-        if filtee in queue:
-            if queue.index(filtee) <= queue.index(link):
-                return
-            queue.remove(filtee)
-        queue.insert(queue.index(link), filtee)
-        for chain in (self.process.links, self.new):
-            if filtee in chain and link in chain:
-                chain.remove(filtee)
-                chain.insert(chain.index(link), filtee)
-        if filtee.new and link.new:
-            own, other = (next(one for one in self.images if one.image is link.image) for link in (filtee, link))
-            self.images.remove(own)
-            self.images.insert(self.images.index(other), own)
 
     def _known(self, name: str, link: LinkMap) -> LinkMap | None:
         """A dependency of an object that was loaded before: it was found then, by whatever way."""
@@ -485,9 +510,6 @@ class _Load:
 
 
 _TOKEN_IN_SECURE_MODE = Refusal("token-in-secure-mode", "G-167", "DST not allowed in SUID/SGID programs")
-_FILTER = Refusal(
-    "filter", "G-85", None, signal="exit 127", detail="glibc up to 2.31 cannot open an object that has a filtee"
-)
 _UNREADABLE = Refusal(
     "damaged", "G-44", None, signal="SIGSEGV", certain=False, detail="its dynamic section cannot be read"
 )

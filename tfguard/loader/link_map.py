@@ -18,7 +18,6 @@ class LinkMap:
 
     __slots__ = (
         "dependencies",
-        "filtees",
         "image",
         "is_global",
         "is_main",
@@ -26,6 +25,7 @@ class LinkMap:
         "new",
         "parent",
         "path",
+        "scope",
         "search_list",
         "step",
     )
@@ -42,8 +42,8 @@ class LinkMap:
         self.new = True
         self.step = step
         self.dependencies: tuple[LinkMap, ...] | None = None
-        # those of them that come before it
-        self.filtees: tuple[LinkMap, ...] = ()
+        # what symbols are looked up in for it, once it was opened itself
+        self.scope: tuple[LinkMap, ...] | None = None
         # the entries of its RPATH or RUNPATH, expanded when first searched: the same for every name it needs
         self.search_list: list[str] | None = None
 
