@@ -81,6 +81,13 @@ class Process:
             if not link.is_main and not link.is_loader:
                 self._by_file.setdefault((link.image.device, link.image.inode), link)
 
+    def index_anew(self) -> None:
+        """Of several objects that answer to a name, the first in load order is taken; that order has changed."""
+        self._by_name.clear()
+        self._by_file.clear()
+        for link in self.links:
+            self._index(link)
+
     def loaded_as(self, name: str) -> LinkMap | None:
         """The loaded object that answers to a name (G-110)."""
         return self._by_name.get(name)
@@ -411,7 +418,8 @@ class _Load:
             link.dependencies = tuple(found)
 
     def _put_in_load_order(self) -> None:
-        """Keep the new objects in the order of the process's, in which one was moved."""
+        """Follow the order of the process's objects, in which one was moved."""
+        self.process.index_anew()
         links = [link for link in self.process.links if link.new]
         positions = {id(link.image): position for position, link in enumerate(links)}
         self.new[:] = links
