@@ -75,9 +75,10 @@ class Case:
     surrounds it, `origin` the distribution that brought it, or that brought the library which is gone. `fatal` says
     that the failing load surely ends the import or call that was asked for. `distribution` and `version` are those of
     the package asked for, `framework` the version of the TensorFlow concerned, None where there is none; `python` and
-    `conda` are this interpreter's version and the conda environment that it belongs to. `configured` are the folders
-    named in ld.so.conf, `provided` the versions that the provider of a missing one does define. `system` is the
-    operating system's own name ("Debian GNU/Linux 12") and `installer` its package manager ("apt-get", "dnf" ...).
+    `conda` are this interpreter's version and the conda environment that it belongs to, `is_managed` says that the
+    system's installer has it (PEP 668). `configured` are the folders named in ld.so.conf, `provided` the versions that
+    the provider of a missing one does define. `system` is the operating system's own name ("Debian GNU/Linux 12") and
+    `installer` its package manager ("apt-get", "dnf" ...).
     `glibc` is what shows, where musl loads, that the file was built for glibc. `quarantine` are the files that a Mac
     would load and that carry com.apple.quarantine, each with its value.
     """
@@ -105,6 +106,7 @@ class Case:
     version: str | None = None
     python: str = ""
     conda: str | None = None
+    is_managed: bool = False
     system: str = ""
     installer: str = ""
     needs_framework: bool = False

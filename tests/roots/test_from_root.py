@@ -231,10 +231,26 @@ def test_the_command_line_asks_about_a_tree(tree: Path, capsys: pytest.CaptureFi
     assert "libx.so.1" in capsys.readouterr().out
 
 
+def test_a_package_that_a_tree_does_not_have(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The finding is that of an installation; another Python of the tree that has it is named, by its path inside."""
+    assert main(["check", "--root", str(tree), "tensorflow"]) == 1
+    absent = capsys.readouterr().out
+    site = tree / "opt/venv/lib/python3.11/site-packages"
+    (site / "tensorflow-2.99.0.dist-info").mkdir(parents=True)
+    (tree / "opt/venv/bin").mkdir()
+    (tree / "opt/venv/bin/python3.11").symlink_to("/usr/bin/python3.11")
+    elsewhere = check_import("tensorflow", host=Host.from_root(tree, "usr/bin/python3")).findings
+
+    assert absent.startswith("TFG401 not-installed: tensorflow is not installed in this Python (3.11.")
+    assert "/usr/bin/python3 -m pip install tensorflow==" in absent
+    assert str(tree) not in absent
+    assert [one.code for one in elsewhere] == ["TFG419"]
+    assert elsewhere[0].remedies[0].command == "/opt/venv/bin/python3.11 your_script.py"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--root", "{tree}", "other"), "/usr/bin/python3 has no package 'other'"),
         (("--root", "{tree}/none", "pkg"), "{tree}/none: Not a directory"),
         (("--root", "{tree}/opt", "pkg"), "no Python is found in {tree}/opt; say which it is"),
         (("--root", "{tree}", "--python", "bin/python", "pkg"), "/bin/python: No such file or directory"),

@@ -88,9 +88,7 @@ def _check_import(
             judgement = judged(process, host.start, package=None)
         return report_of(name, host, "import", findings=judgement, traces=(host.start,), ignore=ignore)
     package = find_package(top, host)
-    # what is installed around it is told by paths of this machine
-    around = host.root.is_here
-    if package is None and not (around and top.isidentifier()):
+    if package is None and not top.isidentifier():
         return report_of(name, host, "import", skipped=(f"no package called {name} is found on sys.path",))
     everything = symbols is True
     natives = list(natives_of(package, everything=everything)) if package is not None else []
@@ -101,8 +99,8 @@ def _check_import(
 
         return inspect(top, package, natives, host, python or this_python(), deep=deep, progress=progress)
 
-    closely = everything or deep
-    inspected = look() if around and (closely or calls_for_a_survey(package, python)) else None
+    closely = everything or deep or not host.root.is_here  # the glance is for imports, and none happens in a tree
+    inspected = look() if closely or calls_for_a_survey(package, python) else None
     found = inspected.findings if inspected is not None else ()
     if package is None:
         return report_of(name, host, "import", findings=found, ignore=ignore)
@@ -115,7 +113,7 @@ def _check_import(
     if symbols == "auto" and _is_unusual(plays.traces, host, package):
         plays = _play(package, to_play, host, name=name, symbols=True, gpu=gpu)
     findings = plays.findings
-    if around and inspected is None and any(one.severity == "error" for one in findings):
+    if inspected is None and any(one.severity == "error" for one in findings):
         inspected = look()
     if inspected is not None:
         from tfguard.checks.installed import with_causes_first

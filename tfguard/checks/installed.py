@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from tfguard.case import Case
+from tfguard.checks.alike import once
 from tfguard.finding import Finding
 from tfguard.hosts.host import Host
 from tfguard.installed.hashing import Progress
@@ -19,6 +20,8 @@ from tfguard.rules import judge
 
 # Failures that files of two builds beside one another give; others have their cause in the file itself.
 _OF_A_MIXTURE = frozenset(("symbol", "macho-symbol", "version", "version-table", "version-without-library"))
+# What is wrong with each file of a package where the package is the cause.
+_OF_A_WHOLE_PACKAGE = frozenset(("TFG101", "TFG208"))
 _MIXED, _FOREIGN, _PARTIAL, _CHANGED = "TFG403", "TFG402", "TFG404", "TFG405"
 
 
@@ -85,6 +88,8 @@ def with_causes_first(
             causes.append(replace(finding, severity="error"))
         else:
             others.append(finding)
+    if causes or any(one.severity == "error" for one in inspected.findings):
+        native = once(native, installed.python.path, _OF_A_WHOLE_PACKAGE)
     return (*causes, *others, *native)  # a report tells errors before warnings, else in this order
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tfguard.binary.wheel import Wheels
@@ -18,6 +18,8 @@ from tfguard.hosts.linux_system import LinuxSystem
 from tfguard.hosts.wheel_tree import host_of_wheels, place_of, requirements_of, site_of
 from tfguard.installed.imports import Reached, certainly_imported
 from tfguard.installed.installation import Native, Package, find_package, listed_entries, natives_of, plugins_of
+from tfguard.installed.known import published
+from tfguard.installed.names import canonical
 from tfguard.installed.wheel_name import (
     is_only_newer,
     python_of,
@@ -36,7 +38,8 @@ _TENSORFLOW = ("tensorflow", "tensorflow_cpu", "tensorflow_cpu_aws", "tf_nightly
 # The Python of wheels that are for any.
 _ANY_PYTHON = (3, 12)
 # What is wrong with a whole wheel where it is wrong with one of its files.
-_ALIKE = frozenset(("TFG101", "TFG102", "TFG210", "TFG301", "TFG302", "TFG303"))
+_WRONG_MACHINE = "TFG101"
+_ALIKE = frozenset((_WRONG_MACHINE, "TFG102", "TFG210", "TFG301", "TFG302", "TFG303"))
 
 
 def check_wheels_on_linux(
@@ -63,15 +66,16 @@ def check_wheels_on_linux(
     listed = [one for one in tops if one == "tensorflow" and listed_entries(one, version)]
     with tempfile.TemporaryDirectory(prefix="tfguard-") as folder:
         host = host_of_wheels(wheels, system, python, folder, libraries=libraries, listed=listed)
-        refused = [one for path in given for one in _tag_findings(path, system, python, host)]
+        refused = {path: _tag_findings(path, system, python, host) for path in given}
         natives = [*_natives(tops, host), *_libraries(libraries)]
         traces, failed = _play(natives, host, site, symbols=symbols)
     found = tuple(_with_the_system(one, system) for one in once(failed, (site,), _ALIKE))
+    told = tuple(one for findings in refused.values() for one in findings) + _not_explained(found, wheels, refused)
     target = ", ".join(os.path.basename(one) for one in (*given, *libraries))
     untagged = [os.path.basename(one) for one in given if tags_of(one) is None]
     skipped = tuple(f"for which Python and system {one} is: its name has no tags" for one in untagged)
     return report_of(
-        target, host, "import", findings=(*found, *refused), traces=traces, ignore=ignore, symbols=symbols,
+        target, host, "import", findings=told, traces=traces, ignore=ignore, symbols=symbols,
         skipped=skipped,
     )  # fmt: skip
 
@@ -194,6 +198,18 @@ def _with_the_system(finding: Finding, system: LinuxSystem) -> Finding:
     return replace(finding, evidence=(*finding.evidence, (system.name, said)))
 
 
+def _not_explained(
+    found: Iterable[Finding], wheels: Wheels, refused: Mapping[str, tuple[Finding, ...]]
+) -> tuple[Finding, ...]:
+    """What is not said already: of a wheel for another processor every file is for that one."""
+    members = wheels.members()
+    return tuple(
+        one
+        for one in found
+        if one.code != _WRONG_MACHINE or not ((member := members.get(str(one.path))) and refused.get(member.wheel))
+    )
+
+
 def _tag_findings(path: str, system: LinuxSystem, python: tuple[int, int], host: Host) -> tuple[Finding, ...]:
     """The finding about a wheel that pip would not take there, by the tags in its name."""
     tags = tags_of(path)
@@ -204,8 +220,18 @@ def _tag_findings(path: str, system: LinuxSystem, python: tuple[int, int], host:
         return ()
     detail = f"for {other}, and this is Python {python[0]}.{python[1]}" if other is not None else refused or ""
     name = os.path.basename(path)
-    failure = Failure(kind="wheel-tags", rule="", message=None, path=name, name=name, detail=detail)
+    instead = _published(name, host)
+    failure = Failure(kind="wheel-tags", rule="", message=None, path=name, name=name, detail=detail, provider=instead)
     trace = Trace(target=name, lookups=(), images=(), failure=failure)
     # a newer glibc in the tag keeps only pip from it; of another Python or processor no module has a name that is tried
     fatal = other is not None or not is_only_newer(tags, system)
     return judge(Case(target=name, host=host, trace=trace, failure=failure, fatal=fatal))
+
+
+def _published(wheel: str, host: Host) -> str | None:
+    """What pip is asked for there in place of a wheel of TensorFlow, None for others."""
+    name, version = wheel.split("-")[:2]
+    if host.python is None:
+        return None
+    found = published(canonical(name), version, host.python, host.loader, host.version)
+    return found.requirement if found is not None else None

@@ -64,7 +64,7 @@ def _for_another_host(options: argparse.Namespace) -> list[Report]:
 def _package_report(target: str, host: Host | None, options: argparse.Namespace) -> Report:
     from tfguard.checks.check import check_import
 
-    if host is not None:
+    if host is not None and host.python is None:
         require_package(target, host)
     symbols = not options.files_only
     check = partial(check_import, target, host=host, ignore=options.ignore, symbols=symbols, gpu=options.gpu)

@@ -16,6 +16,7 @@ from tfguard.hosts.host import Host
 from tfguard.hosts.root import Root
 from tfguard.image import Image
 from tfguard.installed.installation import FRAMEWORK, Package
+from tfguard.installed.python import is_managed
 from tfguard.loader.link_map import LinkMap
 from tfguard.loader.process import Process
 from tfguard.loader.trace import NEWER_KERNEL, UNREADABLE, WRONG_CLASS, WRONG_MACHINE, Failure, Trace
@@ -71,6 +72,7 @@ def investigate(
         framework=version if package is not None and package.name == "tensorflow" else None,
         python=f"{release[0]}.{release[1]}",
         conda=prefix if process.host.root.is_directory(os.path.join(prefix, "conda-meta")) else None,
+        is_managed=python.is_managed if python is not None else is_managed(),
         system=system,
         installer=installer,
         gpu=gpu,

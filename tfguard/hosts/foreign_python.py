@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from tfguard.hosts.root import Root
-from tfguard.installed.python import Python
+from tfguard.installed.python import MANAGED, Python
 
 _VERSIONED = re.compile(r"python(\d+)\.(\d+)(t?)$")
 _IN_FILE = re.compile(rb"[/\0]python3\.(\d{1,2})[/\0]")
@@ -81,6 +81,7 @@ def interpreter_at(
         home=environment.get("HOME", "/root"),
         commands=tuple(environment.get("PATH", "").split(":")),
         cwd=cwd,
+        is_managed=venv is None and root.exists(f"{library}/{MANAGED}"),
     )
 
 
@@ -109,7 +110,7 @@ def _version_of(real: str, root: Root) -> tuple[int, int, str] | None:
 
 def _patch_level(real: str, version: tuple[int, int], root: Root) -> int:
     """The last number of the version, as the bytes of a static Python show it; 0 where they do not."""
-    found = re.search(rb"\0%d\.%d\.(\d{1,2})\+?\0" % version, root.read(real, _FILE_LIMIT) or b"")
+    found = re.search(rb"\x00%d\.%d\.(\d{1,2})\+?\x00" % version, root.read(real, _FILE_LIMIT) or b"")
     return int(found[1]) if found is not None else 0
 
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tfguard.installed.names import canonical, dist_info, listing
+from tfguard.hosts.root import HERE, Root
+from tfguard.installed.names import canonical, dist_info
 
 _METADATA_LIMIT = 1 << 22
 _RECORD_LIMIT = 1 << 26
@@ -15,12 +16,16 @@ _EGG = re.compile(r"(.+?)-([^-]+?)(?:-py\d[\w.]*)?\.egg-info")
 
 
 class Distribution(NamedTuple):
-    """A distribution: canonical name, version, the directory it lies in and its folder (or file) of metadata there."""
+    """A distribution: canonical name, version, the directory it lies in and its folder (or file) of metadata there.
+
+    `root` is what "/" is for these paths.
+    """
 
     name: str
     version: str
     site: str
     folder: str
+    root: Root = HERE
 
     @property
     def requirement(self) -> str:
@@ -36,20 +41,20 @@ class Distribution(NamedTuple):
         return f"{self.name} {self.version}"
 
 
-def distributions_among(site: str, names: Iterable[str]) -> list[Distribution]:
+def distributions_among(site: str, names: Iterable[str], root: Root = HERE) -> list[Distribution]:
     """The distributions that names in a directory stand for."""
     found = []
     for name in names:
         if (told := dist_info(name)) is not None:
-            found.append(Distribution(*told, site, name))
+            found.append(Distribution(*told, site, name, root))
         elif name.endswith(".egg-info") and (egg := _EGG.fullmatch(name)):
-            found.append(Distribution(canonical(egg[1]), egg[2], site, name))
+            found.append(Distribution(canonical(egg[1]), egg[2], site, name, root))
     return found
 
 
-def distributions_on(path: Iterable[str]) -> tuple[Distribution, ...]:
+def distributions_on(path: Iterable[str], root: Root = HERE) -> tuple[Distribution, ...]:
     """All distributions in these directories, in the order of the path: the first of a name is the one in use."""
-    return tuple(one for site in path for one in distributions_among(site, listing(site)))
+    return tuple(one for site in path for one in distributions_among(site, root.names_in(site), root))
 
 
 def by_name(distributions: Iterable[Distribution]) -> dict[str, Distribution]:
@@ -63,11 +68,7 @@ def by_name(distributions: Iterable[Distribution]) -> dict[str, Distribution]:
 def read_text(distribution: Distribution, name: str) -> str:
     """A file of a distribution's metadata, "" where it has none that can be read."""
     limit = _RECORD_LIMIT if name == "RECORD" else _METADATA_LIMIT
-    try:
-        with open(os.path.join(distribution.metadata, name), "rb") as file:
-            return os.fsdecode(file.read(limit))
-    except (OSError, ValueError):
-        return ""
+    return os.fsdecode(distribution.root.read(os.path.join(distribution.metadata, name), limit) or b"")
 
 
 def requires(distribution: Distribution) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 # (package, its distributions as pip calls them, the usual one first)
 _FAMILIES = (
@@ -44,7 +44,7 @@ _FIRST_MODULES = (
 _OF_TENSORFLOW = ("tensorflow/python/platform", "_pywrap_cpu_feature_guard.")
 
 
-def module_of(distribution: str, site: str, listing: Callable[[str], tuple[str, ...]]) -> str | None:
+def module_of(distribution: str, site: str, listing: Callable[[str], Iterable[str]]) -> str | None:
     """The path of a distribution's first native module, None where it is not known or not there."""
     known = [(folder, stem) for name, folder, stem in _FIRST_MODULES if name == distribution]
     for folder, stem in (_OF_TENSORFLOW,) if distribution in family_of("tensorflow") else known:

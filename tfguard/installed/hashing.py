@@ -11,6 +11,7 @@ from collections.abc import Callable
 from stat import S_ISREG
 from typing import NamedTuple
 
+from tfguard.hosts.root import Root
 from tfguard.installed.distributions import Distribution
 from tfguard.installed.record import NAMES_KEPT, Row, Standing, is_run, rows_of
 
@@ -27,8 +28,9 @@ Progress = Callable[[int, int, str], None]
 
 
 class _Task(NamedTuple):
-    """A file to hash: where it lies, its line of RECORD, and the distribution that the line is of, by number."""
+    """A file to hash: where it lies in whose tree, its line of RECORD, the number of the distribution it is of."""
 
+    root: Root
     path: str
     row: Row
     whose: int
@@ -61,10 +63,10 @@ class _Hasher:
 
     def _state(self, task: _Task) -> str:
         try:
-            digest = sha256_of(task.path, task.row.size, self._buffer, self._go_on)
+            digest = sha256_of(task.root.outside(task.path), task.row.size, self._buffer, self._go_on)
         except FileNotFoundError:
             return "missing"
-        except OSError:
+        except (OSError, ValueError):
             return ""
         return "" if digest is not None and f"sha256={digest}" == task.row.digest else "changed"
 
@@ -82,7 +84,7 @@ def hash_all(distributions: tuple[Distribution, ...], progress: Progress | None 
     one end of the queue by helpers, as many as there are processors, and the many small ones off the other end here.
     """
     tasks = [
-        _Task(os.path.join(one.site, row.path), row, number)
+        _Task(one.root, os.path.join(one.site, row.path), row, number)
         for number, one in enumerate(distributions)
         for row in rows_of(one)
         if row.digest.startswith("sha256=")
@@ -129,7 +131,7 @@ def _standings(distributions: tuple[Distribution, ...], states: list[tuple[_Task
         counts[task.whose] += 1
         if state == "changed":
             changed[task.whose].append(task.row.path)
-        elif state == "missing" and is_run(task.row.path) and not os.path.lexists(f"{task.path}c"):
+        elif state == "missing" and is_run(task.row.path) and not task.root.lexists(f"{task.path}c"):
             missing[task.whose].append(task.row.path)
     return [
         Standing(

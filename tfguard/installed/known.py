@@ -59,6 +59,11 @@ class Wheels(NamedTuple):
         """The release as it is written."""
         return ".".join(map(str, self.release))
 
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for to have it: `tensorflow==2.21.0`."""
+        return f"{self.distribution}=={self.version}"
+
 
 def deaths() -> tuple[Death, ...]:
     """The table of imports that were seen to die."""
@@ -94,12 +99,35 @@ def all_wheels() -> tuple[Wheels, ...]:
 
 def fitting(wheels: tuple[Wheels, ...], python: Python, libc: str, libc_version: Release) -> Wheels | None:
     """The newest release with a wheel for this Python on this system."""
-    fits = [
-        one
-        for one in wheels
-        if one.oldest <= python.version[:2] <= one.newest and runs_on(one, python, libc, libc_version)
-    ]
+    fits = [one for one in wheels if _fits(one, python, libc, libc_version)]
     return max(fits, key=lambda one: one.release, default=None)
+
+
+def published(name: str, version: str, python: Python, libc: str, libc_version: Release) -> Wheels | None:
+    """What pip can get of TensorFlow for this Python on this system in place of a distribution of it.
+
+    The very one where there is a wheel of it, else another of the same release, else the newest; None where the release
+    itself is not in the table.
+    """
+    release = release_of(version)
+    wheels = all_wheels()
+    if not any((one.distribution, one.release) == (name, release) for one in wheels):
+        return None
+    fits = [one for one in wheels if _fits(one, python, libc, libc_version)]
+    return max(
+        fits,
+        key=lambda one: (
+            one.release == release,
+            one.distribution == name,
+            one.release,
+            one.distribution == "tensorflow",
+        ),
+        default=None,
+    )
+
+
+def _fits(wheels: Wheels, python: Python, libc: str, libc_version: Release) -> bool:
+    return wheels.oldest <= python.version[:2] <= wheels.newest and runs_on(wheels, python, libc, libc_version)
 
 
 def runs_on(wheels: Wheels, python: Python, libc: str, libc_version: Release) -> bool:

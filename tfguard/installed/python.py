@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import NamedTuple
 
+# A file of this name in the standard library's folder, and no virtual environment (PEP 668).
+MANAGED = "EXTERNALLY-MANAGED"
+
 
 class Python(NamedTuple):
     """An interpreter: all of it that decides which packages it finds and which wheels are made for it.
@@ -16,7 +19,8 @@ class Python(NamedTuple):
     sys.platform, `machine` that of uname, `bits` 64 or 32. `virtual_env` is what VIRTUAL_ENV says, `commands` are the
     directories of PATH, `system_prefixes` where the system has other Pythons. `builtins` are the modules that no file
     can stand in for, `imported` those that are imported already, each with its file. `freezer` is what put a frozen
-    application together ("PyInstaller", "cx_Freeze", "a freezer"), "" where this is none.
+    application together ("PyInstaller", "cx_Freeze", "a freezer"), "" where this is none. `is_managed` says that the
+    system's own installer has it, and pip leaves it alone unless it is told not to (PEP 668).
     """
 
     executable: str
@@ -39,6 +43,7 @@ class Python(NamedTuple):
     builtins: frozenset[str] = frozenset()
     imported: Mapping[str, str | None] = {}
     freezer: str = ""
+    is_managed: bool = False
 
     @property
     def short(self) -> str:
@@ -75,7 +80,13 @@ def this_python() -> Python:
         builtins=frozenset(sys.builtin_module_names),
         imported={name: getattr(module, "__file__", None) for name, module in sys.modules.copy().items()},
         freezer=freezer(),
+        is_managed=is_managed(),
     )
+
+
+def is_managed() -> bool:
+    """Whether the interpreter that runs this is one that the system's own installer has (PEP 668)."""
+    return sys.prefix == sys.base_prefix and os.path.exists(os.path.join(library(), MANAGED))
 
 
 def library() -> str:

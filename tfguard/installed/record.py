@@ -9,7 +9,6 @@ from typing import NamedTuple
 from tfguard.binary.elf import look_at
 from tfguard.image import Image
 from tfguard.installed.distributions import Distribution, read_text
-from tfguard.installed.names import listing
 
 # What an import runs or loads; everything else may be left out of an image to save space, and often is.
 _RUN = (".py", ".so", ".pyd", ".dll", ".dylib")
@@ -99,7 +98,7 @@ def stand(distribution: Distribution, rows: list[Row], *, sizes: bool = True) ->
         count += 1
         folder, _, name = row.path.rpartition("/")
         if folder not in names:
-            names[folder] = frozenset(listing(os.path.join(distribution.site, folder)))
+            names[folder] = frozenset(distribution.root.names_in(os.path.join(distribution.site, folder)))
         if name not in names[folder]:
             if f"{name}c" not in names[folder]:
                 missing.append(row.path)
@@ -118,10 +117,10 @@ def is_run(path: str) -> bool:
 
 
 def _has_size(distribution: Distribution, row: Row, size: int) -> bool:
-    path = os.path.join(distribution.site, row.path)
     try:
+        path = distribution.root.outside(os.path.join(distribution.site, row.path))
         found = os.stat(path).st_size
-    except OSError:
+    except (OSError, ValueError):
         return True  # nothing can be said of it here: the loader's own rules do
     if found == size:
         return True

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from tfguard.hosts.host import Host
 from tfguard.installed.distributions import Distribution, requires
 from tfguard.installed.families import MODULES
 from tfguard.installed.installation import find_package
@@ -37,7 +38,11 @@ class Unmet(NamedTuple):
 
 
 def find_unmet(
-    roots: tuple[Distribution, ...], here: Mapping[str, Distribution], deaths: tuple[Death, ...], python: Python
+    roots: tuple[Distribution, ...],
+    here: Mapping[str, Distribution],
+    deaths: tuple[Death, ...],
+    python: Python,
+    host: Host,
 ) -> tuple[Unmet, ...]:
     """The requirements of these distributions, and of what they require in turn, that do not hold in this Python."""
     from packaging.requirements import InvalidRequirement, Requirement
@@ -69,7 +74,7 @@ def find_unmet(
     unmet = []
     for requirer, requirement, have in found:
         name = canonical(requirement.name)
-        says = deadly(deaths, requirer, name, have)
+        says = deadly(deaths, requirer, name, have, host)
         unmet.append(Unmet(requirer, str(requirement), name, have, _together(name, asked[name]), says))
     return (*unmet, *_undeclared(unmet, reached, here, deaths))
 
@@ -90,25 +95,27 @@ def _undeclared(
         yield Unmet(requirer, bound, one.beside, have, wanted, one.says, declared=False)
 
 
-def deadly(deaths: tuple[Death, ...], requirer: Distribution, name: str, have: Distribution | None) -> str | None:
+def deadly(
+    deaths: tuple[Death, ...], requirer: Distribution, name: str, have: Distribution | None, host: Host
+) -> str | None:
     """What the import of the requirer was seen to die of beside this, None where it was not."""
     for one in deaths:
         if one.beside != name or not one.is_of(requirer.name, requirer.version):
             continue
-        if have is None and one.missing and not is_importable(name):
+        if have is None and one.missing and not is_importable(name, host):
             return one.says
         if have is not None and one.meets(have.version):
             return one.says
     return None
 
 
-def is_importable(distribution: str) -> bool:
-    """Whether the module that a distribution brings is found all the same, from wherever."""
+def is_importable(distribution: str, host: Host) -> bool:
+    """Whether the module that a distribution brings is found there all the same, from wherever."""
     top, _, rest = MODULES.get(distribution, distribution.replace("-", "_")).partition(".")
-    package = find_package(top)
+    package = find_package(top, host)
     if package is None or not rest:
         return package is not None
-    return any(os.path.isdir(os.path.join(one, rest)) for one in package.locations)
+    return any(host.root.is_directory(os.path.join(one, rest)) for one in package.locations)
 
 
 def _dotted(release: tuple[int, ...]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from tfguard.installed.names import importable, listing
+from tfguard.hosts.root import Root
+from tfguard.installed.names import importable
 from tfguard.installed.python import Python
 
 # What lies at the top of TensorFlow's source and in no wheel of it (tensorflow/tensorflow on GitHub).
@@ -34,7 +35,7 @@ def directories_before(python: Python, library: str) -> tuple[str, ...]:
     return tuple(before)
 
 
-def find_shadows(python: Python, modules: dict[str, str], standard: frozenset[str]) -> tuple[Shadow, ...]:
+def find_shadows(python: Python, modules: dict[str, str], standard: frozenset[str], root: Root) -> tuple[Shadow, ...]:
     """What stands before the modules of the standard library, and before others in the directory given for each.
 
     A folder counts where it is a package: one without an `__init__.py` gives way to a true one further on. A module
@@ -43,30 +44,30 @@ def find_shadows(python: Python, modules: dict[str, str], standard: frozenset[st
     found: list[Shadow] = []
     standard -= python.builtins
     for directory in directories_before(python, python.library):
-        for name in importable(listing(directory), standard, python.suffixes):
-            found += _shadow(python, directory, name, standard=True)
+        for name in importable(tuple(root.names_in(directory)), standard, python.suffixes):
+            found += _shadow(python, directory, name, root, standard=True)
     for module, home in modules.items():
         for directory in directories_before(python, home):
-            for name in importable(listing(directory), frozenset((module,)), python.suffixes):
-                found += _shadow(python, directory, name, standard=False)
+            for name in importable(tuple(root.names_in(directory)), frozenset((module,)), python.suffixes):
+                found += _shadow(python, directory, name, root, standard=False)
     return tuple(dict.fromkeys(found))
 
 
-def _shadow(python: Python, directory: str, name: str, *, standard: bool) -> list[Shadow]:
+def _shadow(python: Python, directory: str, name: str, root: Root, *, standard: bool) -> list[Shadow]:
     path = os.path.join(directory, name)
     module = name.partition(".")[0]
-    is_folder = os.path.isdir(path)
-    if is_folder and not any(os.path.exists(os.path.join(path, f"__init__{end}")) for end in (".py", ".pyc")):
+    is_folder = root.is_directory(path)
+    if is_folder and not any(root.exists(os.path.join(path, f"__init__{end}")) for end in (".py", ".pyc")):
         return []
     imported = python.imported.get(module)
     place = os.path.join(path, "__init__.py") if is_folder else path
-    if imported is not None and os.path.realpath(imported) != os.path.realpath(place):
+    if imported is not None and root.realpath(imported) != root.realpath(place):
         return []
     if name == "__pycache__" or (not standard and is_folder):
         return []  # another installation of a whole package: that is for its distribution to say
     return [Shadow(module, os.path.normpath(path), standard, is_folder)]
 
 
-def is_source_tree(directory: str) -> bool:
+def is_source_tree(directory: str, root: Root) -> bool:
     """Whether a folder called tensorflow is the one in TensorFlow's source."""
-    return all(os.path.exists(os.path.join(directory, one)) for one in _OF_A_SOURCE_TREE)
+    return all(root.exists(os.path.join(directory, one)) for one in _OF_A_SOURCE_TREE)

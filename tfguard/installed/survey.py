@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.machinery import EXTENSION_SUFFIXES
 
 from tfguard.hosts.host import Host
+from tfguard.hosts.root import Root
 from tfguard.installed import known, shadows
 from tfguard.installed.distributions import Distribution, by_name, distributions_on, read_text, requires
 from tfguard.installed.elsewhere import Interpreter, OtherPython, interpreters, pythons_with
@@ -15,7 +15,7 @@ from tfguard.installed.hashing import Progress, hash_all, sha256_of
 from tfguard.installed.imports import imported_at_once
 from tfguard.installed.installation import Native, Package
 from tfguard.installed.known import Wheels
-from tfguard.installed.names import canonical, listing
+from tfguard.installed.names import canonical
 from tfguard.installed.python import Python
 from tfguard.installed.record import Row, Standing, claims, is_native, rows_of, rows_of_code, stand
 from tfguard.installed.requirements import Unmet, find_unmet
@@ -37,11 +37,13 @@ class Installed:
     that the import needs and that do not lie there as installed. `unowned` are native files in the package that no
     distribution brought, `half_removed` folders that pip left behind. `vital` are the distributions without which the
     import was seen to die, `unimportable` modules that the package's `__init__` is certain to import and that have no
-    file. `hidden` are pairs of a distribution in use and
-    one of the same name in this environment that it hides. `deep` says that every byte was looked at.
+    file. `hidden` are pairs of a distribution in use and one of the same name in this environment that it hides.
+    `deep` says that every byte was looked at.
 
-    For a package that is not there: the `others` that have it, the newest release with a wheel that `fits`, those
-    that would fit another Python (`newest_elsewhere`), and the `interpreters` of this machine.
+    For a package that is not there: the distributions of which only the metadata is left (`owners`), the `others` that
+    have it, the newest release with a wheel that `fits`, those that would fit another Python (`newest_elsewhere`), and
+    the `interpreters` of this machine. `fits` is also what there is for this system in place of a TensorFlow that is
+    `foreign`.
     """
 
     name: str
@@ -69,6 +71,11 @@ class Installed:
     deep: bool = False
 
     @property
+    def is_absent(self) -> bool:
+        """Whether nothing says that it was ever there: no package, and no distribution that claims one."""
+        return self.package is None and not self.owners
+
+    @property
     def is_namespace(self) -> bool:
         """Whether the package is a folder without an `__init__`: an import gives a module with nothing in it."""
         return self.package is not None and self.package.origin is None and bool(self.package.locations)
@@ -87,10 +94,10 @@ def survey(
     """Look at everything around a package; `deep` hashes every file of what the import needs."""
     if python.freezer:  # its modules lie in an archive: no RECORD that was copied along holds for what is there
         return Installed(name=name, python=python, libc=host.loader, libc_version=host.version, package=package)
-    on_path = distributions_on(python.sites)
+    on_path = distributions_on(python.sites, host.root)
     here = by_name(on_path)
     if package is None:
-        return _absent(name, host, python)
+        return _absent(name, host, python, on_path)
     own = _claimants(name, package, on_path)
     # without a claim the distribution beside the package may be what was meant: a half-removed one has no RECORD left
     roots = own or tuple(here[one] for one in family_of(name) if one in here)[:1]
@@ -104,6 +111,8 @@ def survey(
         else tuple(stand(one, rows[one], sizes=not _is_conda(one)) for one in (*own, *needed))
     )
     owners, others = standings[: len(own)], standings[len(own) :]
+    foreign = _foreign((*roots, *needed), python, host.loader)
+    instead = next((one.distribution for one in foreign if one.distribution.name in family_of("tensorflow")), None)
     return Installed(
         name=name,
         python=python,
@@ -115,11 +124,12 @@ def survey(
         incomplete=tuple(one for one in (*(owners if len(owners) == 1 else ()), *others) if not one.is_whole),
         unowned=_unowned(package, natives, [(one, rows[one]) for one in own]),
         half_removed=_half_removed(package),
-        hidden=_hidden(on_path, (*roots, *needed), python),
+        hidden=_hidden(on_path, (*roots, *needed), python, host.root),
         shadows=_shadows(name, package, python, here),
         source_tree=_source_tree(package),
-        foreign=_foreign((*roots, *needed), natives, python, host.loader),
-        unmet=find_unmet(roots, here, deaths, python) if roots else (),
+        foreign=foreign,
+        fits=instead and known.published(instead.name, instead.version, python, host.loader, host.version),
+        unmet=find_unmet(roots, here, deaths, python, host) if roots else (),
         vital=frozenset(one.beside for one in deaths if one.missing and one.among(here) is not None),
         addons=_addons(here, name),
         unimportable=_unimportable(package) if any(one.missing_count for one in owners) else (),
@@ -132,14 +142,17 @@ def _unimportable(package: Package) -> tuple[str, ...]:
     found = []
     for module in sorted(imported_at_once(package)):
         stems = [os.path.join(one, *module.split(".")[1:]) for one in package.locations]
-        endings = ("", ".py", ".pyc", *EXTENSION_SUFFIXES)
-        if not any(os.path.exists(stem + ending) for stem in stems for ending in endings):
+        endings = ("", ".py", ".pyc", *package.suffixes)
+        if not any(package.root.exists(stem + ending) for stem in stems for ending in endings):
             found.append(module)
     return tuple(found)
 
 
-def _absent(name: str, host: Host, python: Python) -> Installed:
+def _absent(name: str, host: Host, python: Python, on_path: tuple[Distribution, ...]) -> Installed:
+    left = tuple(one for one in on_path if one.name in family_of(name) and _brought(one, name))
+    standings = tuple(stand(one, rows_of_code(one)) for one in left)
     wheels = known.all_wheels() if name == "tensorflow" else ()
+    conda = (os.environ if host.foreign is None else host.environment).get("CONDA_PREFIX")
     running = [one for one in wheels if known.runs_on(one, python, host.loader, host.version)]
     return Installed(
         name=name,
@@ -147,10 +160,12 @@ def _absent(name: str, host: Host, python: Python) -> Installed:
         libc=host.loader,
         libc_version=host.version,
         package=None,
-        others=pythons_with(python, family_of(name), conda=os.environ.get("CONDA_PREFIX")),
+        owners=standings,
+        incomplete=standings,
+        others=pythons_with(python, family_of(name), host.root, conda=conda),
         fits=known.fitting(tuple(one for one in wheels if one.distribution == name), python, host.loader, host.version),
         newest_elsewhere=max(running, key=lambda one: (one.release, one.distribution == name), default=None),
-        interpreters=interpreters(python) if name == "tensorflow" else (),
+        interpreters=interpreters(python, host.root) if name == "tensorflow" else (),
     )
 
 
@@ -162,7 +177,11 @@ def _claimants(name: str, package: Package, on_path: tuple[Distribution, ...]) -
     likely = [one for one in beside if one.name in family_of(name)]
     if not likely:
         likely = [one for one in beside if one.name == canonical(name)]
-    return tuple(one for one in likely if claims(one, f"{name}/__init__.py", f"{name}.py"))
+    return tuple(one for one in likely if _brought(one, name))
+
+
+def _brought(distribution: Distribution, name: str) -> bool:
+    return claims(distribution, f"{name}/__init__.py", f"{name}.py")
 
 
 def _needed(roots: tuple[Distribution, ...], here: dict[str, Distribution]) -> tuple[Distribution, ...]:
@@ -209,8 +228,8 @@ def _whose(owners: tuple[Standing, ...]) -> Distribution | None:
         if len(set(digests.values())) == 1 or size > _SMALL or not all(digests.values()):
             continue
         try:
-            digest = f"sha256={sha256_of(os.path.join(whole[0].site, path))}"
-        except OSError:
+            digest = f"sha256={sha256_of(whole[0].root.outside(os.path.join(whole[0].site, path)))}"
+        except (OSError, ValueError):
             continue
         for one in whole:
             votes[one] += digests[one] == digest
@@ -240,7 +259,7 @@ def _unowned(
         if one.path is not None
         and one.path.startswith(inside)
         and os.path.normpath(one.path) not in listed
-        and not os.path.islink(one.path)
+        and package.root.link_target(one.path) is None
     ]
     return tuple(found[:_NAMES_KEPT])
 
@@ -253,26 +272,26 @@ def _half_removed(package: Package) -> tuple[str, ...]:
     tails = (package.name[1:], *(one.replace("-", "_")[1:] for one in family_of(package.name)))
     return tuple(
         os.path.join(site, one)
-        for one in listing(site)
+        for one in package.root.names_in(site)
         if one.startswith("~") and one[1:].partition("-")[0].lstrip("~-").lower() in tails
     )
 
 
 def _hidden(
-    on_path: tuple[Distribution, ...], used: tuple[Distribution, ...], python: Python
+    on_path: tuple[Distribution, ...], used: tuple[Distribution, ...], python: Python, root: Root
 ) -> tuple[tuple[Distribution, Distribution], ...]:
     """Distributions of the user's own site directory that hide another version in this environment."""
     if python.user_site is None:
         return ()
-    user = os.path.realpath(python.user_site)
-    names = {one.name: one for one in used if os.path.realpath(one.site) == user}
+    user = root.realpath(python.user_site)
+    names = {one.name: one for one in used if root.realpath(one.site) == user}
     return tuple(
         (names[one.name], one)
         for one in on_path
         if one.name in names
         and one.site != names[one.name].site
         and one.version != names[one.name].version
-        and os.path.realpath(one.site).startswith(os.path.realpath(python.prefix) + os.sep)
+        and root.realpath(one.site).startswith(root.realpath(python.prefix) + os.sep)
     )
 
 
@@ -283,19 +302,18 @@ def _shadows(name: str, package: Package, python: Python, here: dict[str, Distri
         if brought is not None:
             modules[top] = brought.site
     standard = known.standard_names() if name == "tensorflow" else frozenset[str]()
-    return find_shadows(python, modules, standard)
+    return find_shadows(python, modules, standard, package.root)
 
 
 def _source_tree(package: Package) -> str | None:
-    if package.name != "tensorflow" or package.directory is None or not shadows.is_source_tree(package.directory):
+    folder = package.directory
+    if package.name != "tensorflow" or folder is None or not shadows.is_source_tree(folder, package.root):
         return None
-    return package.directory
+    return folder
 
 
-def _foreign(
-    distributions: tuple[Distribution, ...], natives: tuple[Native, ...], python: Python, libc: str
-) -> tuple[Foreign, ...]:
-    found = (find_foreign(one, python, module_of(one.name, one.site, listing), libc) for one in distributions)
+def _foreign(distributions: tuple[Distribution, ...], python: Python, libc: str) -> tuple[Foreign, ...]:
+    found = (find_foreign(one, python, module_of(one.name, one.site, one.root.names_in), libc) for one in distributions)
     return tuple(one for one in found if one is not None)
 
 

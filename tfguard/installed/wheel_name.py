@@ -73,13 +73,13 @@ def _refused(tag: str, system: LinuxSystem) -> str | None:
     if (glibc := _GLIBC.fullmatch(tag)) is not None:
         minor, processor = int(glibc[1] or _OLD_NAMES[glibc[3]]), glibc[2] or glibc[4]
         if processor != system.processor:
-            return f"for {processor}"
+            return f"for {processor}, and this system is for {system.processor}"
         if system.loader != "glibc":
             return f"for glibc, and this system has {system.loader}"
         return None if minor <= system.version[1] else f"for glibc 2.{minor} and later, and this system has {have}"
     if (musl := _MUSL.fullmatch(tag)) is not None:
         if musl[2] != system.processor:
-            return f"for {musl[2]}"
+            return f"for {musl[2]}, and this system is for {system.processor}"
         if system.loader != "musl":
             return f"for musl, and this system has {system.loader}"
         return None if int(musl[1]) <= system.version[1] else f"for musl 1.{musl[1]} and later, this one has {have}"

@@ -6,6 +6,7 @@ import os
 import re
 from typing import NamedTuple
 
+from tfguard.hosts.root import Root
 from tfguard.installed.distributions import Distribution, wheel_tags
 from tfguard.installed.python import Python
 
@@ -50,7 +51,7 @@ def find_foreign(distribution: Distribution, python: Python, module: str | None,
     if not against or (None, None) in against:
         return None
     wrong_python, wrong_platform = min(against, key=lambda one: (one[0] is not None) + (one[1] is not None))
-    compiled = wrong_python is not None and module is not None and _is_for_another(module, python)
+    compiled = wrong_python is not None and module is not None and _is_for_another(module, python, distribution.root)
     return Foreign(distribution, texts, wrong_python, wrong_platform, compiled)
 
 
@@ -74,14 +75,10 @@ def _other_platform(platform: str, python: Python, libc: str) -> str | None:
     return None if right and platform.endswith(machine) else platform
 
 
-def _is_for_another(path: str, python: Python) -> bool:
+def _is_for_another(path: str, python: Python, root: Root) -> bool:
     """Whether a module is not for this Python: by the suffix of its name, else by the version compiled into it."""
     _, _, suffix = os.path.basename(path).partition(".")
     if suffix.startswith(("cpython-", "cp3")):
         return f".{suffix}" not in python.suffixes
-    try:
-        with open(path, "rb") as file:
-            versions = {int(one) for one in _COMPILED_FOR.findall(file.read(_MODULE_LIMIT))}
-    except OSError:
-        return False
+    versions = {int(one) for one in _COMPILED_FOR.findall(root.read(path, _MODULE_LIMIT) or b"")}
     return bool(versions) and python.version[1] not in versions

@@ -10,15 +10,12 @@ from tfguard.case import Case
 from tfguard.evidence.gpu_stack import GpuLibrary, GpuStack
 from tfguard.finding import Remedy
 from tfguard.rules.gpu_driver import IN_DOCKER, gpu_driver_missing, lacks_devices, machine_rows
+from tfguard.rules.pip import pip
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import Rows, base, with_library_path, without
 
 # NVIDIA, "CUDA Compatibility": the oldest Linux driver that runs programs of a CUDA major version.
 _OLDEST_DRIVER = {"12": "525.60.13", "11": "450.80.02"}
-
-
-def _python(case: Case) -> str:
-    return shlex.quote(case.host.executable)
 
 
 def _name(case: Case) -> str:
@@ -53,10 +50,9 @@ def built_without_gpu(case: Case) -> Verdict | None:
     gpu = case.gpu
     if gpu is None or gpu.build.is_cuda or not gpu.has_gpu:
         return None
-    python = _python(case)
     release = f"=={case.version}" if case.version else ""
-    swap = f"{python} -m pip uninstall --yes {case.distribution or 'tensorflow-cpu'}\n"
-    swap += f"{python} -m pip install 'tensorflow[and-cuda]{release}'"
+    swap = f"{pip(case)} uninstall --yes {case.distribution or 'tensorflow-cpu'}\n"
+    swap += f"{pip(case)} install 'tensorflow[and-cuda]{release}'"
     return Verdict(
         message=f"{case.distribution or 'this TensorFlow'} is built without GPU support, and there is an NVIDIA GPU",
         evidence=(("build_info", "is_cuda_build is False"), *machine_rows(gpu)),
@@ -177,7 +173,7 @@ def gpu_library_missing(case: Case) -> Verdict | None:
     remedies = []
     if gone and case.distribution is not None:
         name = case.distribution if case.distribution != "tensorflow-cpu" else "tensorflow"
-        command = f"{_python(case)} -m pip install {shlex.quote(f'{name}[and-cuda]=={case.version}')}"
+        command = f"{pip(case)} install {shlex.quote(f'{name}[and-cuda]=={case.version}')}"
         if gpu.build.cuda.startswith("12"):
             remedies.append(Remedy("Install NVIDIA's packages that this release asks for.", command))
         else:

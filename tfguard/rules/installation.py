@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from tfguard.case import Case
 from tfguard.finding import Remedy
-from tfguard.rules.pip import again, install, pip, remove_and_install
+from tfguard.installed.families import family_of
+from tfguard.rules.pip import again, in_place_of, install, pip, remove_and_install
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.wheel import wheel_that_pip_refuses
 from tfguard.rules.words import Rows, base
 
 if TYPE_CHECKING:
+    from tfguard.installed.distributions import Distribution
     from tfguard.installed.elsewhere import OtherPython
     from tfguard.installed.record import Standing
     from tfguard.installed.survey import Installed
@@ -61,7 +63,7 @@ def another_environment(case: Case) -> Verdict | None:
     usually lie; no other Python was run.
     """
     installed = case.installed
-    if installed is None or installed.package is not None or not installed.others:
+    if installed is None or not installed.is_absent or not installed.others:
         return None
     python, first = installed.python, installed.others[0]
     runs = next((one.executable for one in installed.others if one.executable), None)
@@ -93,7 +95,7 @@ def no_wheel_for_this_python(case: Case) -> Verdict | None:
     versions: none)`. Which releases have which wheels was read from the index and is kept as data.
     """
     installed = case.installed
-    if installed is None or installed.package is not None or installed.name != "tensorflow" or installed.fits:
+    if installed is None or not installed.is_absent or installed.name != "tensorflow" or installed.fits:
         return None
     python, newest = installed.python, installed.newest_elsewhere
     why = _why_no_wheel(case)
@@ -128,7 +130,7 @@ def not_installed(case: Case) -> Verdict | None:
     command: a name made up from the name of a module may be somebody else's package.
     """
     installed = case.installed
-    if installed is None or installed.package is not None:
+    if installed is None or not installed.is_absent:
         return None
     python = installed.python
     sites = [one for one in python.sites if os.path.basename(one) in ("site-packages", "dist-packages")]
@@ -174,11 +176,21 @@ def wheel_of_another_platform(case: Case) -> Verdict | None:
         message=f"{first.distribution} was built {made}, {here}",
         path=first.distribution.metadata,
         evidence=(*rows, ("this Python", f"{python.executable} ({_dotted(python.version)}, {python.machine})")),
-        remedies=(
-            again(case, tuple(one.distribution for one in ordered), "then pip takes the wheels for this Python"),
-        ),
+        remedies=(_for_this_one(case, tuple(one.distribution for one in ordered)),),
         severity="error" if first.compiled else "warning",
     )
+
+
+def _for_this_one(case: Case, foreign: tuple[Distribution, ...]) -> Remedy:
+    """The same releases from wheels for this Python, and another name where a name has none for it."""
+    assert case.installed is not None
+    there = case.installed.fits
+    gone = tuple(
+        one for one in foreign if there and one.name in family_of("tensorflow") and one.requirement != there.requirement
+    )
+    if there is None or not gone:
+        return again(case, foreign, "then pip takes the wheels for this Python")
+    return in_place_of(case, gone, tuple(one for one in foreign if one not in gone), there)
 
 
 @rule("TFG403", "Several distributions brought the same package")
@@ -294,6 +306,8 @@ def partial_install(case: Case) -> Verdict | None:
         rows.append(("", f"and {first.missing_count - _SHOWN} more"))
     if installed.unimportable:
         rows.append(("the import says", f"No module named {installed.unimportable[0]!r}"))
+    if installed.package is None:
+        rows.append(("the import says", f"No module named {installed.name!r}"))
     if installed.is_namespace and installed.owners:
         rows.append(("the import", f"succeeds, and gives a module {installed.name} with nothing in it"))
     count = f"{first.missing_count} of {first.files} files"
@@ -432,7 +446,7 @@ def _gone(case: Case, standing: Standing) -> bool:
     assert installed is not None
     tops = [one.partition("/")[0] for one in standing.missing if one.count("/") == 1 and one.endswith("/__init__.py")]
     if any(one.distribution == standing.distribution for one in installed.owners):
-        return installed.name in tops or bool(installed.unimportable)
+        return installed.package is None or installed.name in tops or bool(installed.unimportable)
     return standing.distribution.name in installed.vital and bool(tops)
 
 

@@ -10,6 +10,7 @@ from tfguard.case import Case
 from tfguard.finding import Remedy
 from tfguard.image import Image
 from tfguard.rules.packages import install_command, nvidia_package
+from tfguard.rules.pip import anew, pip
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import (
     Rows,
@@ -225,7 +226,7 @@ def cuda_library_missing(case: Case) -> Verdict | None:
         package, folder = packaged
         python = shlex.quote(case.host.executable)
         command = (
-            f"{python} -m pip install {package}\n"
+            f"{pip(case)} install {package}\n"
             f"LD_LIBRARY_PATH=$({python} -c 'import nvidia.{folder} as m; print(m.__path__[0])')/lib"
             " python your_script.py"
         )
@@ -257,9 +258,8 @@ def framework_of_other_major(case: Case) -> Verdict | None:
     have = f"TensorFlow {case.framework}" if case.framework is not None else "no TensorFlow is installed here"
     if case.framework is None:
         why = f"needs {name}, and no TensorFlow is installed for this Python"
-        python = shlex.quote(case.host.executable)
         remedies: tuple[Remedy, ...] = (
-            Remedy("Install TensorFlow for this Python.", f"{python} -m pip install tensorflow"),
+            Remedy("Install TensorFlow for this Python.", f"{pip(case)} install tensorflow"),
         )
     else:
         if "/" in name:
@@ -315,17 +315,11 @@ def native_module_missing(case: Case) -> Verdict | None:
         return None
     there = tuple(("there is" if not i else "", one) for i, one in enumerate(case.place.names))
     requirement = f"{case.distribution}=={case.version}"
-    command = f"{shlex.quote(case.host.executable)} -m pip install --force-reinstall --no-deps --no-cache-dir"
     return Verdict(
         message=f"{failure.name} is missing from the installed {case.distribution} {case.version}",
         path=os.path.dirname(failure.path),
         evidence=(("module", failure.name), ("looked for in", os.path.dirname(failure.path)), *there),
-        remedies=(
-            Remedy(
-                f"Install {requirement} again: a file that it brought is gone.",
-                f"{command} {shlex.quote(requirement)}",
-            ),
-        ),
+        remedies=(Remedy(f"Install {requirement} again: a file that it brought is gone.", anew(case, [requirement])),),
     )
 
 

@@ -7,6 +7,7 @@ import shlex
 
 from tfguard.case import Case
 from tfguard.finding import Remedy
+from tfguard.rules.pip import pip
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import base, elsewhere_rows, loader_row
 
@@ -31,7 +32,7 @@ def plugin_of_another_tensorflow(case: Case) -> Verdict | None:
     if case.distribution is not None:
         rows.append(("TensorFlow", f"{case.distribution} {case.version}"))
     if case.origin is not None:
-        command = f"{shlex.quote(case.host.executable)} -m pip uninstall -y {case.origin.distribution}"
+        command = f"{pip(case)} uninstall -y {case.origin.distribution}"
         remedy = Remedy(f"Remove {case.origin.distribution}, or install its release for this TensorFlow.", command)
     else:
         target = os.path.normpath(case.target)

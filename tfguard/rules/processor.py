@@ -8,6 +8,7 @@ from tfguard.case import Case
 from tfguard.finding import Remedy
 from tfguard.hosts.host import Processor
 from tfguard.image import machine_name
+from tfguard.rules.pip import pip
 from tfguard.rules.rule import Verdict, rule
 from tfguard.rules.words import Rows, base, loader_row, name_of, path_of
 
@@ -227,7 +228,7 @@ def processor_without_avx2(case: Case) -> Verdict | None:
     if not _lacks(case, "avx2"):
         return None
     if case.framework is not None and not case.is_op:
-        command = f"{shlex.quote(case.host.executable)} -m pip install tensorflow"
+        command = f"{pip(case)} install tensorflow"
         other = Remedy("Use a release from PyPI, which needs AVX only.", command)
     else:
         other = Remedy("Build it for this processor (-march=x86-64-v2, or what the machine has).")

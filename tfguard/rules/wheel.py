@@ -10,7 +10,10 @@ from tfguard.rules.rule import Verdict
 
 
 def wheel_that_pip_refuses(case: Case) -> Verdict | None:
-    """The tags in the name of a wheel against the host; `failure.detail` says what for it is, and what this is."""
+    """The tags in the name of a wheel against the host.
+
+    `failure.detail` says what for it is, and what this is, `failure.provider` what pip can get there in its place.
+    """
     failure = case.failure
     if failure is None:
         return None
@@ -25,7 +28,7 @@ def wheel_that_pip_refuses(case: Case) -> Verdict | None:
         remedies=(
             Remedy(
                 "Install it by name there: pip takes the wheel that fits, where there is one.",
-                f"python3 -m pip install {shlex.quote(name)}",
+                f"python3 -m pip install {shlex.quote(failure.provider or name)}",
             ),
         ),
     )

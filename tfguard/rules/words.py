@@ -11,6 +11,7 @@ from tfguard.finding import Remedy
 from tfguard.hosts.host import Host
 from tfguard.loader.trace import ABSENT, NO_DIRECTORY, Attempt
 from tfguard.rules.packages import reinstall_command
+from tfguard.rules.pip import anew
 
 Rows = tuple[tuple[str, str], ...]
 
@@ -160,8 +161,7 @@ def install_again(case: Case, why: str) -> Remedy | None:
     if case.origin is None:
         return None
     requirement = f"{case.origin.distribution}=={case.origin.version}"
-    command = f"{shlex.quote(case.host.executable)} -m pip install --force-reinstall --no-deps --no-cache-dir"
-    return Remedy(f"Install {requirement} again: {why}.", f"{command} {shlex.quote(requirement)}")
+    return Remedy(f"Install {requirement} again: {why}.", anew(case, [requirement]))
 
 
 def fetch_again(case: Case, why: str, *, instead: str | None = None) -> tuple[Remedy, ...]:
