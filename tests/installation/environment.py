@@ -24,7 +24,7 @@ ASK = """
 import json, sys
 sys.path.insert(1, ROOT)
 import tfguard
-report = tfguard.check_import("tensorflow")
+report = tfguard.check_import("tensorflow", deep=DEEP)
 assert "tensorflow" not in sys.modules
 print(json.dumps([[one.code, one.severity, one.message, [[two.text, two.command] for two in one.remedies]]
                   for one in report.errors + report.warnings]))
@@ -96,9 +96,9 @@ class Environment:
         lines = [one for one in done.stderr.splitlines() if one.strip()]
         return lines[-1] if lines else f"ended with {done.returncode}"
 
-    def findings(self) -> list[Said]:
+    def findings(self, *, deep: bool = False) -> list[Said]:
         """What check_import says in this environment, errors first."""
-        (self.project / "ask_tfguard.py").write_text(ASK.replace("ROOT", repr(str(ROOT))))
+        (self.project / "ask_tfguard.py").write_text(ASK.replace("ROOT", repr(str(ROOT))).replace("DEEP", str(deep)))
         # -B: what is hard-linked here must not be written to there
         done = self._run([str(self.python), "-B", "ask_tfguard.py"])
         assert done.returncode == 0, done.stderr[-3000:]

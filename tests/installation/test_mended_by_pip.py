@@ -68,6 +68,11 @@ BROKEN = (
     Breakage("protobuf-5", install("protobuf==5.29.5"), "TFG411", "error", "Detected mismatched Protobuf Gencode"),
     Breakage("ml-dtypes-of-numpy-1", install("ml_dtypes==0.3.2"), "TFG410", "error", "numpy.core.umath failed to impo"),
     Breakage("h5py-of-numpy-1", install("h5py==3.10.0"), "TFG410", "error", "numpy.dtype size changed"),
+    Breakage("h5py-too-new", install("h5py==3.15.1"), "TFG413", "warning", ""),
+    Breakage("flatbuffers-too-old", install("flatbuffers==24.3.25"), "TFG414", "warning", ""),
+    Breakage("typing-extensions-3", install("typing_extensions==3.10.0.2"), "TFG414", "error", "cannot import name 'S"),
+    Breakage("ml-dtypes-too-old", install("ml_dtypes==0.4.1"), "TFG414", "error", "no attribute 'float4_e2m1fn'"),
+    Breakage("tensorflow-deleted", remove("tensorflow"), "TFG404", "error", "No module named 'tensorflow'"),
     Breakage("keras-2", install("keras==2.15.0"), "TFG412", "warning", ""),
     Breakage("no-absl", pip("uninstall", "-y", "absl-py"), "TFG420", "error", "No module named 'absl'"),
     Breakage("numpy-deleted", remove("numpy"), "TFG404", "error", "No module named 'numpy'"),
@@ -160,18 +165,79 @@ def test_library_of_another_release(environment: Environment, tmp_path: Path) ->
     assert environment.last_words() == ""
 
 
-def test_addon_for_another_tensorflow(environment: Environment) -> None:
-    """tensorflow-text of 2.18: TensorFlow itself is imported, the add-on is not; its own release is."""
-    environment.pip("install", "--no-deps", "tensorflow-text==2.18.1")
-    script = "import tensorflow_text; print('it works')"
+def test_flipped_bit(environment: Environment) -> None:
+    """One bit of a module that nothing reads before it is used: only a checksum tells, and the remedy puts it back."""
+    path = environment.site / "tensorflow" / "python" / "_pywrap_tfe.so"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    path.write_bytes(content)
 
+    before = environment.last_words()
+    findings = environment.findings(deep=True)
+    mend(environment, findings)
+
+    assert before == ""
+    assert codes(findings) == [("TFG405", "warning")]
+    assert path.read_bytes()[-1] == content[-1] ^ 1
+    assert codes(environment.findings(deep=True)) == []
+
+
+@dataclass(frozen=True)
+class AddOn:
+    """An add-on of another TensorFlow: what pip is asked for, a program, how it ends, the newest Python 3.x it has."""
+
+    id: str
+    requirements: tuple[str, ...]
+    script: str
+    says: str
+    newest_python: int
+
+
+ADD_ONS = (
+    AddOn("text", ("tensorflow-text==2.18.1",), "import tensorflow_text", "undefined symbol", 12),
+    AddOn(
+        "addons",
+        ("tensorflow-addons==0.23.0", "typeguard==2.13.3"),
+        "import tensorflow_addons",
+        "No module named 'keras.src.engine'",
+        11,
+    ),
+    AddOn(
+        "io",
+        ("tensorflow-io==0.37.1", "tensorflow-io-gcs-filesystem==0.37.1"),
+        "from tensorflow_io.python.ops import core_ops; core_ops.io_decode_json",
+        "undefined symbol",
+        12,
+    ),
+    AddOn(
+        "recommenders-addons",
+        ("tensorflow-recommenders-addons==0.8.1",),
+        "import tensorflow_recommenders_addons",
+        "undefined symbol",
+        11,
+    ),
+)
+
+
+@pytest.mark.parametrize("addon", ADD_ONS, ids=lambda one: one.id)
+def test_addon_for_another_tensorflow(environment: Environment, addon: AddOn) -> None:
+    """TensorFlow itself is imported, the add-on is not; with what the remedy installs both are."""
+    if sys.version_info[1] > addon.newest_python:
+        pytest.skip(f"no wheel of {addon.id} for this Python")
+    environment.pip("install", "--no-deps", *addon.requirements)
+    script = f"{addon.script}; print('it works')"
+
+    alone = environment.last_words()
     before = environment.last_words(script)
     findings = environment.findings()
     mend(environment, findings)
 
-    assert "undefined symbol" in before
+    assert alone == ""
+    assert addon.says in before
     assert codes(findings) == [("TFG416", "warning")]
     assert environment.last_words(script) == ""
+    assert codes(environment.findings()) == []
 
 
 def test_user_site(tmp_path: Path) -> None:

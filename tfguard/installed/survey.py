@@ -131,7 +131,7 @@ def survey(
         fits=instead and known.published(instead.name, instead.version, python, host.loader, host.version),
         unmet=find_unmet(roots, here, deaths, python, host) if roots else (),
         vital=frozenset(one.beside for one in deaths if one.missing and one.among(here) is not None),
-        addons=_addons(here, name),
+        addons=_addons(here, name, python, host),
         unimportable=_unimportable(package) if any(one.missing_count for one in owners) else (),
         deep=deep,
     )
@@ -317,8 +317,11 @@ def _foreign(distributions: tuple[Distribution, ...], python: Python, libc: str)
     return tuple(one for one in found if one is not None)
 
 
-def _addons(here: dict[str, Distribution], name: str) -> tuple[Unmet, ...]:
-    """The add-ons with ops of their own that say they are for another TensorFlow than the one installed."""
+def _addons(here: dict[str, Distribution], name: str, python: Python, host: Host) -> tuple[Unmet, ...]:
+    """The add-ons with ops of their own that say they are for another TensorFlow than the one installed.
+
+    What is `wanted` is that TensorFlow, where there is a wheel of it for this Python, else nothing.
+    """
     tensorflow = next((here[one] for one in family_of(name) if one in here), None)
     if name != "tensorflow" or tensorflow is None:
         return ()
@@ -329,6 +332,8 @@ def _addons(here: dict[str, Distribution], name: str) -> tuple[Unmet, ...]:
         Version(tensorflow.version)
     except InvalidVersion:
         return ()
+    system = python, host.loader, host.version
+    wheels = tuple(one for one in known.all_wheels() if one.distribution == tensorflow.name)
     found = []
     for addon in (here[one] for one in ADD_ONS if one in here):
         for text in requires(addon):
@@ -339,7 +344,9 @@ def _addons(here: dict[str, Distribution], name: str) -> tuple[Unmet, ...]:
             if canonical(requirement.name) != "tensorflow" or not requirement.specifier:
                 continue
             if not requirement.specifier.contains(tensorflow.version, prereleases=True):
-                wanted = f"tensorflow{requirement.specifier}"
-                found.append(Unmet(addon, wanted, "tensorflow", tensorflow, wanted, None))
+                asked = requirement.specifier
+                theirs = known.fitting(tuple(one for one in wheels if asked.contains(one.version)), *system)
+                wanted = theirs.requirement if theirs is not None else ""
+                found.append(Unmet(addon, f"tensorflow{asked}", "tensorflow", tensorflow, wanted, None))
             break
     return tuple(found)

@@ -88,9 +88,9 @@ def requirement_broken(case: Case) -> Verdict | None:
 def addon_of_another_tensorflow(case: Case) -> Verdict | None:
     """A package with ops of its own says that it is for another release of TensorFlow.
 
-    Ops are linked to TensorFlow's own symbols, which change from one release to the next: every add-on that was tried
-    with another release failed with `undefined symbol`. `import tensorflow` itself does not load them; they fail when
-    they are imported.
+    Ops are linked to TensorFlow's own symbols, which change from one release to the next. Of the add-ons that were
+    tried with another release most failed when they were imported, with `undefined symbol` or a module that Keras no
+    longer has, and tensorflow-io when its first op was used. `import tensorflow` itself does not load them.
     """
     installed = case.installed
     if installed is None or not installed.addons:
@@ -102,6 +102,8 @@ def addon_of_another_tensorflow(case: Case) -> Verdict | None:
     minor = ".".join(have.version.split(".")[:2])
     name = first.requirer.name
     remedies = [Remedy(f"Remove {name} if it is not used.", f"{pip(case)} uninstall -y {name}")]
+    if first.wanted:
+        remedies.insert(0, Remedy("Install the TensorFlow that it is for.", f"{pip(case)} install {first.wanted}"))
     if name == "tensorflow-text":  # numbered as TensorFlow is
         wanted = f"{name}=={minor}.*"
         command = f"{pip(case)} install --no-deps {shlex.quote(wanted)}"
