@@ -13,7 +13,8 @@ import pytest
 from tests.support.elf_writer import Export, Import, Library, write
 from tfguard.__main__ import main
 from tfguard.binary.elf import look_at
-from tfguard.binary.wheel import MemberSource, Wheels
+from tfguard.binary.member import MemberSource
+from tfguard.binary.wheel import Wheels
 from tfguard.binary.wheel_elf import lay_out
 from tfguard.checks.wheels_on_linux import check_wheels_on_linux
 from tfguard.hosts.linux_system import linux_system

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.macho_writer import Macho, fat, write
 from tfguard.__main__ import main
-from tfguard.binary.wheel import MemberSource, Wheels
+from tfguard.binary.member import MemberSource
+from tfguard.binary.wheel import Wheels
 from tfguard.checks.wheels import check_wheels
 from tfguard.hosts.named import UnknownHost, named_host
 from tfguard.macho_image import Table

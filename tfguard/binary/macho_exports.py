@@ -10,7 +10,7 @@ REEXPORT = 0x08
 STUB_AND_RESOLVER = 0x10
 
 _VISITS_LIMIT = 4096
-_NO_TEXT = -1
+_NO_EDGE = (b"", 0)  # no edge leads back to the root
 
 
 class Export(NamedTuple):
@@ -22,11 +22,16 @@ class Export(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """A node as read: where its terminal information begins and ends, its children by the first byte of the edge."""
+    """A node as read: where its terminal information begins and ends, and its edges, each with the child's place.
+
+    `children` are by the first byte of the edge. `others` are those that begin as another does, and those without text:
+    linkers make such edges to a node that holds nothing but what a name is.
+    """
 
     start: int
     end: int
-    children: dict[int, list[tuple[bytes, int]]]
+    children: dict[int, tuple[bytes, int]]
+    others: list[tuple[bytes, int]]
 
 
 class ExportTrie:
@@ -53,16 +58,13 @@ class ExportTrie:
                 node = nodes[offset] = self._read(offset)
             if node is None:
                 return None
-            if at == size and node.end > node.start:
+            start, end, children, others = node
+            if at == size and end > start:
                 return self._terminal(node, name)
-            edges = node.children.get(name[at] if at < size else _NO_TEXT, ())
-            for edge, child in edges or node.children.get(_NO_TEXT, ()):
-                if name.startswith(edge, at):
-                    at += len(edge)
-                    offset = child
-                    break
-            else:
-                return None
+            edge, offset = (children.get(name[at]) if at < size else None) or _NO_EDGE
+            if not offset or not name.startswith(edge, at):
+                edge, offset = next((one for one in others if name.startswith(one[0], at)), _NO_EDGE)
+            at += len(edge)
             if offset == 0:
                 return None
         return None
@@ -80,36 +82,43 @@ class ExportTrie:
                 continue
             if node.end > node.start and (found := self._terminal(node, prefix)) is not None:
                 yield prefix, found
-            for children in node.children.values():
-                for edge, child in children:
-                    if child not in seen and len(prefix) + len(edge) <= _VISITS_LIMIT * 16:
-                        seen.add(child)
-                        pending.append((child, prefix + edge))
+            for edge, child in (*node.children.values(), *node.others):
+                if child not in seen and len(prefix) + len(edge) <= _VISITS_LIMIT * 16:
+                    seen.add(child)
+                    pending.append((child, prefix + edge))
 
     def _read(self, offset: int) -> _Node | None:
         data = self._data
         size = len(data)
-        if offset >= size:
+        children: dict[int, tuple[bytes, int]] = {}
+        others: list[tuple[bytes, int]] = []
+        try:
+            length, start = data[offset], offset + 1
+            if length > 0x7F:
+                length, start = _uleb(data, offset)
+            end = start + length
+            at = end + 1
+            for _ in range(data[end] if start > 0 else 0):
+                stop = data.find(0, at)
+                if stop < 0:
+                    return None
+                edge = data[at:stop]
+                # a number as `_uleb` reads it, in place: a name has some ten edges
+                byte = data[stop + 1]
+                at, child, shift = stop + 2, byte & 0x7F, 7
+                while byte > 0x7F and shift < 70:
+                    byte = data[at]
+                    child |= (byte & 0x7F) << shift
+                    at, shift = at + 1, shift + 7
+                if byte > 0x7F or child >= size:
+                    return None
+                if edge and edge[0] not in children:
+                    children[edge[0]] = edge, child
+                else:
+                    others.append((edge, child))
+        except IndexError:
             return None
-        length, start = data[offset], offset + 1
-        if length > 0x7F:
-            length, start = _uleb(data, offset)
-        end = start + length
-        if start < 0 or end >= size:
-            return None
-        at = end + 1
-        children: dict[int, list[tuple[bytes, int]]] = {}
-        for _ in range(data[end]):
-            stop = data.find(b"\0", at)
-            if stop < 0:
-                return None
-            edge = data[at:stop]
-            child, at = _uleb(data, stop + 1)
-            if at < 0 or child >= size:
-                return None
-            # linkers also make edges without text, to a node that holds nothing but what a name is
-            children.setdefault(edge[0] if edge else _NO_TEXT, []).append((edge, child))
-        return _Node(start, end, children)
+        return _Node(start, end, children, others) if start > 0 else None
 
     def _terminal(self, node: _Node, name: bytes) -> Export | None:
         data = self._data

@@ -27,9 +27,11 @@ class Import(NamedTuple):
     weak: bool
 
 
-# How many LEB128 numbers follow an opcode; those of the second table bind.
-_NUMBERS = {0x50: 0, 0x60: 1, 0x70: 1, 0x80: 1, 0x90: 0, 0xA0: 1, 0xB0: 0, 0xC0: 2}
-_BINDS = frozenset((0x90, 0xA0, 0xB0, 0xC0))
+# How many LEB128 numbers follow a byte, by its value; -1 for one that is no step of a run of pointers. Those from 0x90
+# to 0xCF bind.
+_STEPS = {0x50: 0, 0x60: 1, 0x70: 1, 0x80: 1, 0x90: 0, 0xA0: 1, 0xB0: 0, 0xC0: 2}
+_ORDINALS = frozenset((0x10, 0x20, 0x30))
+_NUMBERS = tuple(_STEPS.get(byte & 0xF0, -1) for byte in range(256))
 
 
 def from_bind_opcodes(stream: bytes, *, lazy: bool = False) -> list[Import] | Damage:
@@ -37,60 +39,58 @@ def from_bind_opcodes(stream: bytes, *, lazy: bool = False) -> list[Import] | Da
     found: dict[tuple[int, bytes, bool], None] = {}
     at, end = 0, len(stream)
     ordinal, name, weak = 0, b"", False
-    while 0 <= at < end:
-        byte = stream[at]
-        at += 1
-        opcode, immediate = byte & 0xF0, byte & 0x0F
-        numbers = _NUMBERS.get(opcode)
-        if numbers is not None:
-            if opcode in _BINDS:
-                found[ordinal, name, weak] = None
-            for _ in range(numbers):
-                at = _behind_leb(stream, at)
-        elif opcode == 0x40:
-            stop = stream.find(b"\0", at)
-            if stop < 0:
-                return Damage(kind="bind-opcodes", detail="a symbol name runs past the end of the bind opcodes")
-            name, weak, at = stream[at:stop], bool(immediate & 1), stop + 1
-        elif opcode in (0x10, 0x30):  # of the second kind are those that are no number of a library
-            ordinal = immediate - 16 if opcode == 0x30 and immediate else immediate
-        elif opcode == 0x20:
-            ordinal, at = _uleb(stream, at)
-        elif opcode == 0xD0 and immediate < 2:  # threaded: the size of a table, or a run that binds what is in it
-            at = at if immediate else _behind_leb(stream, at)
-        elif opcode != 0x00:
-            return Damage(kind="bind-opcodes", detail=f"bad bind opcode 0x{byte:02X}")
-        elif not lazy:  # in the lazy stream it stands between any two
-            break
-    if at < 0:
+    is_noted = False  # a symbol may be bound to thousands of pointers
+    try:
+        while at < end:
+            byte = stream[at]
+            at += 1
+            numbers = _NUMBERS[byte]
+            if numbers >= 0:
+                if byte >= 0x90 and not is_noted:
+                    found[ordinal, name, weak] = None
+                    is_noted = True
+                for _ in range(numbers):
+                    while stream[at] > 0x7F:
+                        at += 1
+                    at += 1
+                continue
+            opcode, immediate = byte & 0xF0, byte & 0x0F
+            is_noted = False
+            if opcode == 0x40:
+                stop = stream.find(b"\0", at)
+                if stop < 0:
+                    return Damage(kind="bind-opcodes", detail="a symbol name runs past the end of the bind opcodes")
+                name, weak, at = stream[at:stop], bool(immediate & 1), stop + 1
+            elif opcode in _ORDINALS:
+                ordinal, at = _ordinal(stream, at, byte)
+            elif opcode == 0xD0 and immediate < 2:  # threaded: the size of a table, or a run that binds what is in it
+                at = at if immediate else _uleb(stream, at)[1]
+            elif opcode != 0x00:
+                return Damage(kind="bind-opcodes", detail=f"bad bind opcode 0x{byte:02X}")
+            elif not lazy:  # in the lazy stream it stands between any two
+                break
+    except IndexError:
         return Damage(kind="bind-opcodes", detail="a number runs past the end of the bind opcodes")
     return [Import(*one) for one in found]
 
 
-def _behind_leb(stream: bytes, at: int) -> int:
-    """The place behind a LEB128 number, -1 where it does not end."""
-    end = len(stream)
-    if at < 0:
-        return -1
-    while at < end:
-        if stream[at] < 0x80:
-            return at + 1
-        at += 1
-    return -1
+def _ordinal(stream: bytes, at: int, byte: int) -> tuple[int, int]:
+    """The ordinal that an opcode sets, and the place behind it; 0x30 sets those that are no number of a library."""
+    if byte & 0xF0 == 0x20:
+        return _uleb(stream, at)
+    return byte & 0x0F if byte & 0xF0 == 0x10 else -(-byte & 0x0F), at
 
 
 def _uleb(stream: bytes, at: int) -> tuple[int, int]:
-    """The ULEB128 number at a place and the place behind it, which is -1 where it does not end or is too long."""
-    value = shift = 0
-    end = min(len(stream), at + 10)
-    while 0 <= at < end:
+    """The ULEB128 number at a place and the place behind it; IndexError where it does not end or is too long."""
+    value = 0
+    for shift in range(0, 70, 7):
         byte = stream[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-        shift += 7
-    return 0, -1
+    raise IndexError(at)
 
 
 def from_chained_fixups(blob: bytes) -> list[Import] | Damage:

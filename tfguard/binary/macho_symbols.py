@@ -26,8 +26,7 @@ class MachoSymbols:
         self._imports: tuple[Import, ...] | None = None
         self._trie: ExportTrie | None = None
         self._defined: dict[bytes, Export] | None = None
-        tables = (image.bind, image.lazy_bind, image.exports, image.chained_fixups)
-        source.keep(tuple(Table(one.offset + image.offset, one.size) for one in tables if one.size))
+        source.keep(tables_of(image))
 
     def close(self) -> None:
         """Let go of the file; what was read stays."""
@@ -95,6 +94,12 @@ class MachoSymbols:
 
     def _note(self, damage: Damage) -> None:
         self.damage = self.damage or damage
+
+
+def tables_of(image: MachoImage) -> tuple[Table, ...]:
+    """Where in the file the symbols lie that are asked for; of an image of an old linker they are read as they come."""
+    tables = (image.bind, image.lazy_bind, image.exports, image.chained_fixups)
+    return tuple(Table(one.offset + image.offset, one.size) for one in tables if one.size)
 
 
 def is_weak_definition(export: Export) -> bool:

@@ -1,109 +1,23 @@
-"""Wheels as they would lie once installed, read without unpacking: of each member only the parts that are asked for."""
+"""Wheels as they would lie once installed: one directory of files, none of which is unpacked."""
 
 from __future__ import annotations
 
 import errno
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import BinaryIO, NamedTuple
+from functools import partial
 
+from tfguard.binary.ahead import Ahead, Once
 from tfguard.binary.macho import Identity, Source, read_head
+from tfguard.binary.member import Budget, Member, MemberSource, files_of
 from tfguard.macho_image import MachoHead, Table
 
-# What inflating one member may cost: TensorFlow's largest has 0.75 GB.
-_MEMBER_LIMIT = 4 << 30
-_KEPT_LIMIT = 1 << 29
-_AT_ONCE = 1 << 20
-_HEAD_SIZE = 1 << 16
 # Folders of a wheel's .data directory whose contents go into site-packages (PEP 427).
 _INTO_SITE = ("purelib", "platlib")
-
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
-
-
-class Member(NamedTuple):
-    """A file of a wheel: the wheel's path, the name inside, size in bytes once unpacked, its place in the archive."""
-
-    wheel: str
-    name: str
-    size: int
-    offset: int
-
-
-def _identity(path: str) -> tuple[int, int, int]:
-    status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-@lru_cache(maxsize=8)
-def _archive(path: str, identity: tuple[int, int, int]) -> zipfile.ZipFile:
-    """An open wheel: the list of a large one takes a tenth of a second to read."""
-    return zipfile.ZipFile(path)
-
-
-class MemberSource:
-    """The bytes of a member. They come forward only: what will be read is best said before, in one `keep`."""
-
-    def __init__(self, member: Member) -> None:
-        self.size = member.size
-        self._member = member
-        self._kept: list[tuple[int, bytes]] = []
-
-    def read(self, size: int, offset: int) -> bytes:
-        if size <= 0 or not 0 <= offset < self.size:
-            return b""
-        size = min(size, self.size - offset)
-        for start, data in self._kept:
-            if start <= offset and offset + size <= start + len(data):
-                return data[offset - start : offset - start + size]
-        if offset + size <= _HEAD_SIZE:
-            self._pass_over([(0, min(_HEAD_SIZE, self.size))])
-        else:
-            self._pass_over([(offset, size)])
-        start, data = self._kept[-1]
-        return data[offset - start : offset - start + size]
-
-    def keep(self, tables: tuple[Table, ...]) -> None:
-        """Read these parts in one pass over the member."""
-        wanted = sorted((one.offset, one.size) for one in tables if 0 <= one.offset < self.size)
-        self._pass_over([(at, min(size, self.size - at)) for at, size in wanted])
-
-    def copy(self, tables: Sequence[Table], file: BinaryIO) -> None:
-        """Write these parts to their places in a file, in one pass over the member; what cannot be had is left out."""
-        if self.size > _MEMBER_LIMIT:
-            return
-        try:
-            with _archive(self._member.wheel, _identity(self._member.wheel)).open(self._member.name) as stream:
-                for at, size in sorted(tables):
-                    stream.seek(at)
-                    file.seek(at)
-                    left = min(size, self.size - at)
-                    while left > 0 and (data := stream.read(min(left, _AT_ONCE))):
-                        file.write(data)
-                        left -= len(data)
-        except _BROKEN:
-            return
-
-    def close(self) -> None:
-        self._kept.clear()
-
-    def _pass_over(self, places: list[tuple[int, int]]) -> None:
-        """Inflate from the start and keep these places; what cannot be had is empty."""
-        if self.size > _MEMBER_LIMIT or sum(size for _, size in places) > _KEPT_LIMIT:
-            self._kept += [(at, b"") for at, _ in places]
-            return
-        try:
-            with _archive(self._member.wheel, _identity(self._member.wheel)).open(self._member.name) as stream:
-                for at, size in places:
-                    stream.seek(at)  # one that lies behind the last is reached by going on, others from the start
-                    self._kept.append((at, stream.read(size)))
-        except _BROKEN:
-            have = {at for at, _ in self._kept}
-            self._kept += [(at, b"") for at, _ in places if at not in have]
+_TO_LOOK_INTO = ("/.", "//", ".data/", "\\")
+# Up to this size a file is read in less time than another thread is told of it.
+LARGE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +29,8 @@ class Wheels:
     _members: dict[str, Member] = field(default_factory=dict, compare=False, repr=False)
     _folders: dict[str, set[str]] = field(default_factory=dict, compare=False, repr=False)
     _heads: dict[str, MachoHead] = field(default_factory=dict, compare=False, repr=False)
+    _begun: dict[str, tuple[MemberSource, Once]] = field(default_factory=dict, compare=False, repr=False)
+    budget: Budget = field(default_factory=Budget, compare=False, repr=False)
 
     def look_at(self, path: str) -> MachoHead:
         path = os.path.normpath(path)
@@ -138,10 +54,27 @@ class Wheels:
         return path if path in self._index() or path in self._folders else None
 
     def open(self, path: str) -> Source:
-        member = self._index().get(os.path.normpath(path))
+        path = os.path.normpath(path)
+        if (begun := self._begun.pop(path, None)) is not None:
+            source, once = begun
+            once.finish()
+            return source
+        member = self._index().get(path)
         if member is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return MemberSource(member)
+        return MemberSource(member, self.budget)
+
+    def read_ahead(self, tables: Mapping[str, Sequence[Table]]) -> Ahead:
+        """Read these parts of large files in other threads until the block is left, the largest file first.
+
+        They are at hand for the first who opens the file.
+        """
+        index = self._index()
+        far = {path: max((one.offset + one.size for one in parts), default=0) for path, parts in tables.items()}
+        for path in sorted((one for one in far if one in index), key=lambda one: -far[one]):
+            source = MemberSource(index[path], self.budget)
+            self._begun[path] = source, Once(partial(source.keep, tables[path]))
+        return Ahead(once for _, once in self._begun.values())
 
     def names_in(self, path: str) -> tuple[str, ...]:
         self._index()
@@ -162,9 +95,9 @@ class Wheels:
         """The same, read when first asked for."""
         if not self._members:
             for wheel in self.paths:
-                for info in _archive(wheel, _identity(wheel)).infolist():
-                    if not info.is_dir() and (place := self._place(info.filename)) is not None:
-                        self._members[place] = Member(wheel, info.filename, info.file_size, info.header_offset)
+                for member in files_of(wheel):
+                    if (place := self._place(member.name)) is not None:
+                        self._members[place] = member
             for path in self._members:
                 child = path
                 while child != "/" and child:
@@ -178,6 +111,9 @@ class Wheels:
 
     def _place(self, name: str) -> str | None:
         """Where a member goes; None for one that would leave the directory, or goes elsewhere."""
+        is_plain = name[:1] not in ("", ".", "/") and not any(one in name for one in _TO_LOOK_INTO)
+        if is_plain:
+            return f"{self.site}/{name}"
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts or "\\" in name or not parts:
             return None

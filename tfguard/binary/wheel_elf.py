@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from tfguard.binary.elf import FORMATS, file_offset, wide_segments
-from tfguard.binary.wheel import MemberSource
+from tfguard.binary.member import MemberSource, merged
 from tfguard.image import (
     DT_GNU_HASH,
     DT_HASH,
@@ -118,7 +118,7 @@ def _first_parts(segments: tuple[Segment, ...], size: int) -> list[Table]:
     for one in segments:
         if one.type in (PT_DYNAMIC, PT_NOTE, PT_GNU_PROPERTY):
             parts.append(Table(one.offset, min(one.filesz, _DYNAMIC_LIMIT if one.type == PT_DYNAMIC else _HEAD)))
-    return [one for one in _merged(parts) if one.offset < size]
+    return [one for one in merged(parts) if one.offset < size]
 
 
 def _tables_beyond(
@@ -137,21 +137,7 @@ def _tables_beyond(
         is_there = any(one.offset <= offset and offset + length <= one.offset + one.size for one in have)
         if length > 0 and offset < size and not is_there:
             found.append(Table(offset, length))
-    return list(_merged(found))
-
-
-def _merged(tables: Iterable[Table]) -> Iterable[Table]:
-    """Tables that touch, as one: each is read in one pass."""
-    current: Table | None = None
-    for one in sorted(tables):
-        if current is not None and one.offset <= current.offset + current.size:
-            current = Table(current.offset, max(current.size, one.offset + one.size - current.offset))
-        else:
-            if current is not None:
-                yield current
-            current = one
-    if current is not None:
-        yield current
+    return list(merged(found))
 
 
 def write_start(source: MemberSource, place: str, limit: int) -> None:

@@ -7,12 +7,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from tfguard.binary.wheel import Wheels
+from tfguard.binary.macho_symbols import tables_of
+from tfguard.binary.wheel import LARGE, Wheels
 from tfguard.checks.mac import play_natives, report_on_mac
 from tfguard.hosts.host import Host
 from tfguard.hosts.mac import Mac
 from tfguard.hosts.named import SITE
 from tfguard.installed.mac_packages import PLUGINS, RTLD_NOW_LOCAL, MacNative, MacPackage, mac_natives
+from tfguard.macho_image import MachoImage, Table
 from tfguard.report import Report
 
 _TAG = re.compile(r"macosx_(\d+)_(\d+)_(\w+)$")
@@ -29,7 +31,8 @@ def check_wheels(paths: Sequence[str], host: Host, *, ignore: Collection[str] = 
     mac = replace(host.mac or Mac(), files=wheels, sites=(SITE,))
     here = replace(host, mac=mac)
     natives = _natives(mac, wheels)
-    traces, findings = play_natives(natives, here, symbols=symbols, fatal=True, pages=False)
+    with wheels.read_ahead(_tables(wheels, mac) if symbols else {}):
+        traces, findings = play_natives(natives, here, symbols=symbols, fatal=True, pages=False)
     target = ", ".join(os.path.basename(one) for one in paths)
     return report_on_mac(
         target, here, "import", findings=findings, traces=traces, ignore=ignore, symbols=symbols,
@@ -55,6 +58,17 @@ def _natives(mac: Mac, wheels: Wheels) -> list[MacNative]:
                 if native.path is not None and native.path.startswith(f"{path}/"):
                     found.setdefault(native.path, native)
     return list(found.values())
+
+
+def _tables(wheels: Wheels, mac: Mac) -> dict[str, tuple[Table, ...]]:
+    """Where the symbols of every large library lie, of universal ones those of the slices that this Mac may take."""
+    found: dict[str, tuple[Table, ...]] = {}
+    for path, member in wheels.members().items():
+        if member.size >= LARGE and path.endswith((".so", ".dylib")):
+            images = (one.content for one in wheels.look_at(path).slices)
+            theirs = [one for one in images if isinstance(one, MachoImage) and one.architecture in mac.accepts]
+            found[path] = tuple(table for one in theirs for table in tables_of(one))
+    return found
 
 
 def _version_of(wheels: Wheels, package: str) -> str | None:

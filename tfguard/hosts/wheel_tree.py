@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tfguard.binary.elf import look_at
 from tfguard.binary.elf_stub import stub
+from tfguard.binary.member import MemberSource
 from tfguard.binary.symbols import SymbolTable
 from tfguard.binary.versions import versions_of
-from tfguard.binary.wheel import MemberSource, Wheels
+from tfguard.binary.wheel import Wheels
 from tfguard.binary.wheel_elf import FileSource, lay_out, write_start
 from tfguard.hosts.foreign import Foreign
 from tfguard.hosts.host import Host, LoadedImage
