@@ -7,13 +7,16 @@ does a name without a version, unless it shows that no library of the system has
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
+from tfguard.binary.ahead import Ahead, Once
 from tfguard.binary.elf import look_at
 from tfguard.binary.elf_stub import stub
-from tfguard.binary.member import MemberSource
+from tfguard.binary.member import Member, MemberSource
 from tfguard.binary.symbols import SymbolTable
 from tfguard.binary.versions import versions_of
 from tfguard.binary.wheel import Wheels
@@ -173,29 +176,40 @@ def _put(root: Root, path: str, data: bytes) -> None:
 
 
 def _lay_out_members(wheels: Wheels, root: Root, listed: frozenset[str]) -> Iterator[str]:
-    """Put the natives and the texts there; gives the natives' places on this machine."""
+    """Put the natives and the texts there, in two threads; gives the natives' places on this machine."""
     members = wheels.members()
+    work: list[tuple[Member, Once]] = []
+    natives: list[str] = []
     for path, member in list(members.items())[:_MOST_FILES]:
         inside = path[len(wheels.site) + 1 :]
         leaf = inside.rpartition("/")[2]
-        is_native = ".so" in leaf
-        is_text = _TEXTS.fullmatch(inside) is not None and (
-            inside.partition("/")[0] not in listed or leaf == "__init__.py"
-        )
-        if not is_native and not is_text:
-            continue
-        source, place = MemberSource(member), root.directory + path
-        try:
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if is_native:
-                lay_out(source, place)
-                yield place
-            else:
-                write_start(source, place, _WHOLE_LIMIT)
-        except (OSError, ValueError):
-            continue  # a name that no file system takes, or one file where another has its folder
-        finally:
-            source.close()
+        place = root.directory + path
+        if ".so" in leaf:
+            natives.append(place)
+            work.append((member, Once(partial(_lay_out, member, place, is_native=True))))
+        elif _TEXTS.fullmatch(inside) and (inside.partition("/")[0] not in listed or leaf == "__init__.py"):
+            work.append((member, Once(partial(_lay_out, member, place, is_native=False))))
+    work.sort(key=lambda one: -one[0].size)
+    with Ahead(one for _, one in work):
+        for _, one in work:
+            one.finish()
+    return (place for place in natives if os.path.isfile(place))
+
+
+def _lay_out(member: Member, place: str, *, is_native: bool) -> None:
+    source = MemberSource(member)
+    try:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        if is_native:
+            lay_out(source, place)
+        else:
+            write_start(source, place, _WHOLE_LIMIT)
+    except (OSError, ValueError) as error:
+        # a name that no file system takes, or one file where another has its folder
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+    finally:
+        source.close()
 
 
 class _Wanted:
