@@ -329,6 +329,9 @@ def symbol(said: Said, setting: Setting) -> list[Cause]:
         ]
     causes = undefined(said, setting)
     first = causes[0].code if causes else ""
+    if first == "TFG501" and not re.search(r"cxx11|Ss|Sb[IS]", raw):
+        causes = causes[1:]  # libc++ has one spelling of a string only, and none of it in what a function gives back
+        first = causes[0].code if causes else ""
     published = in_packages(requirer) and package_of(requirer).startswith(("tensorflow_", "horovod"))
     if first in ("TFG504", "TFG501", "TFG415") or (first == "TFG502" and (published or "lts_" in raw)):
         return causes

@@ -14,6 +14,8 @@ from tfguard.finding import Remedy
 
 _TENSORFLOWS = ("tensorflow", "tensorflow_core")
 _KERAS = ("keras", "tf_keras", "keras_core", "keras_preprocessing", "keras_applications")
+# TensorFlow's parts that hand over to the package keras; tensorflow/python/keras asks only TensorFlow itself.
+_LAZY_KERAS = re.compile(r"keras(?<!/python/keras)(?!.*/python/keras/)")
 # What packages of two releases say of each other; a ValueError or RuntimeError tells of the values as well.
 _OF_RELEASES = ("type", "attribute", "import", "modulenotfound", "name", "key", "system", "syntax")
 
@@ -35,9 +37,10 @@ def python_error(said: Said, setting: Setting) -> list[Cause]:
     if package in _KERAS:
         return keras(said, setting)
     if package in _TENSORFLOWS:
-        if "keras" in said.frame and "tensorflow" not in said.detail:
+        if _LAZY_KERAS.search(said.frame.replace("\\", "/")) and "tensorflow" not in said.detail:
             return keras(said, setting)
-        return mixed(said, setting) if kind != "import" or "tensorflow" in said.detail else []
+        own = "tensorflow" in said.detail or "cannot import name" in said.detail.lower()
+        return mixed(said, setting) if kind != "import" or own else []
     if package in ("numpy", "h5py"):
         return numpy_abi(said, setting) if package == "numpy" else hdf5(said, setting)
     if re.match(r"tensorflow_|tf_|horovod|deepmd", package):

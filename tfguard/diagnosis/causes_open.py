@@ -7,6 +7,7 @@ import re
 
 from tfguard.diagnosis.cause import Cause, in_packages, name, package_of, quoted, show
 from tfguard.diagnosis.causes_nvidia import DRIVER, TOOLKIT, cuda_missing, driver_missing, plugin, stem
+from tfguard.diagnosis.causes_requirements import hdf5
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.diagnosis.translated import NO_PERMISSION, has_any
@@ -48,6 +49,8 @@ def cannot_open(said: Said, setting: Setting) -> list[Cause]:
         ]
     if not path:
         return [_needed("", setting)]
+    if path.startswith("libhdf5") and package_of(said.frame) == "h5py":
+        return [*hdf5(said, setting), _needed(path, setting)]
     if "/" not in path and "\\" not in path and not _is_extension(path):
         return missing_library(path, setting)
     return not_there_or_foreign(said, setting)
@@ -99,7 +102,9 @@ def not_there_or_foreign(said: Said, setting: Setting) -> list[Cause]:
     imported = "importerror" in said.line.lower() and _is_extension(path)
     published = bool(_PUBLISHED.fullmatch(package)) or base.startswith("_pywrap_tensorflow")
     tagged = (
-        bool(re.search(r"x86_64|aarch64|arm64|armv7", base)) or setting.arm or "cannot load library" in setting.whole
+        bool(re.search(r"x86_64|aarch64|arm64|armv7|arm-linux|i[36]86", base))
+        or setting.arm
+        or "cannot load library" in setting.whole
     )
     built_here = any(word in path for word in ("bazel-bin", "/build/", "/src/"))
     if package == "tensorflow" and "notfounderror" in said.line.lower():

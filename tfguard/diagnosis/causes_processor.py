@@ -87,7 +87,8 @@ def illegal_instruction(said: Said, setting: Setting) -> list[Cause]:
     emulated = emulated_processor("an instruction that the emulator does not know ends the process so")
     avx = _without_avx("an instruction that the processor does not know ends the process so")
     avx2 = _without_avx2("a processor with AVX, and without AVX2, gets the same signal from a build for newer ones")
-    zsh = setting.mentions("illegal hardware instruction", "zsh:")
+    # zsh says so on every system, and of a dumped core nowhere but on Linux
+    zsh = setting.mentions("illegal hardware instruction", "zsh:") and not setting.mentions("core dumped")
     if setting.emulated or zsh or (setting.system == "macos"):
         return [emulated, avx]
     if setting.arm and not setting.mentions("x86_64"):

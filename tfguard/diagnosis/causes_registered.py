@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 
 from tfguard.diagnosis.cause import Cause
+from tfguard.diagnosis.causes_requirements import protobuf
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
@@ -33,6 +35,8 @@ def op_twice(said: Said, setting: Setting) -> list[Cause]:
 
 def proto_twice(said: Said, setting: Setting) -> list[Cause]:
     """The same .proto file, a second time."""
+    if re.search(r"(?:not been|not be|is not|seems not).{0,20}(?:loaded|defined)", setting.whole):
+        return protobuf(said, setting)  # what it builds on is not there: two releases, not two copies
     return [
         Cause(
             code="TFG704",

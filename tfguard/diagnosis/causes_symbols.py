@@ -226,6 +226,8 @@ def _of_abseil(symbol: str, path: str, said: Said, setting: Setting) -> list[Cau
 def _of_cxx_standard(symbol: str, path: str, said: Said, setting: Setting) -> list[Cause]:
     if "17basic_string_view" not in symbol or not _TENSORFLOWS.search(symbol):
         return []
+    if package_of(path).startswith(("tensorflow_", "horovod")):
+        return [_other_release(said, setting, symbol)]  # nobody compiles a wheel's op: its release fits or does not
     return [
         Cause(
             code="TFG508",

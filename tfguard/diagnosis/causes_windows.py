@@ -13,6 +13,7 @@ from tfguard.diagnosis.translated import INITIALISATION, MODULE_NOT_FOUND, PROCE
 from tfguard.finding import Remedy
 
 _CUDA = re.compile(r"(?i)^(cudart|cublas|cublaslt|cudnn|cufft|curand|cusolver|cusparse|nvcuda|cupti|nvrtc)")
+_H5PYS = ("defs", "_errors", "_conv", "_proxy", "h5t")  # modules of h5py, which Python names without their package
 _REDIST = Remedy(
     "Install the newest Visual C++ 2015-2022 Redistributable (x64) from Microsoft, and start Windows again.",
     "winget install Microsoft.VCRedist.2015+.x64",
@@ -25,7 +26,7 @@ def load_failed(said: Said, setting: Setting) -> list[Cause]:
 
 
 def _by_text(said: Said, text: str, code: str, setting: Setting) -> list[Cause]:
-    if "%1" in text or "win32" in text or ".dll on a" in text or code in ("193", "216"):
+    if "%1" in text or "win32" in text or ".dll on a" in text or said.loader == ".NET" or code in ("193", "216"):
         return [_wrong_architecture(said)]
     if code == "1114" or has_any(text, INITIALISATION):
         return [_initialisation(said), _too_old_processor(said)]
@@ -68,7 +69,8 @@ def error(said: Said, setting: Setting) -> list[Cause]:
 def _of_h5py(said: Said) -> bool:
     """Whether it is a module of h5py: its parts and the HDF5 they get come as DLLs of two packages in conda."""
     frame = said.frame.replace("\\", "/")
-    return package_of(frame) == "h5py" or frame.startswith("h5py/") or said.object.startswith("h5py")
+    own = said.object.startswith("h5py") or said.object in _H5PYS
+    return package_of(frame) == "h5py" or frame.startswith("h5py/") or own
 
 
 def _not_found(said: Said, *, certain: bool) -> Cause:

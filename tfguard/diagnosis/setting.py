@@ -63,6 +63,7 @@ _ARM = (
     "armv7",
     "armhf",
     "raspberry",
+    "/home/pi/",
     "jetson",
     "graviton",
     "apple silicon",

@@ -31,8 +31,8 @@ GLIBC: tuple[Shape, ...] = (
     _glibc(
         "cannot-open",
         ("open shared object", "open the shared object"),
-        r"(?:can ?not|can'?t|could ?not|couldn't|unable to|failed to) open (?:the )?shared object(?: file)?"
-        r"(?! ['\"]?lib[\w+-]{1,60}\.so)" + _ERRNO,
+        r"(?:can ?not|can'?t|could ?not|couldn't|unable to|failed to) open (?:the )?shared object"
+        r"(?: file|(?! file))(?!:? ['\"]?(?:/[\w/.+-]{0,200})?lib[\w+-]{1,60}\.so)" + _ERRNO,
     ),
     shape(
         "cannot-open",

@@ -34,6 +34,12 @@ SHAPES: tuple[Shape, ...] = (
         "can't load",
         r"can't load (?:this|(?P<have>[\w -]{2,20})) \.so (?:\([^)]{1,60}\) )?on an? (?P<need>[\w -]{2,30}) platform",
     ),
+    _host(
+        "dll-bad",
+        ("badimageformatexception", "8007000b"),
+        r"BadImageFormatException|0x8007000B",
+        loader=".NET",
+    ),
     _host("wrong-class", "word width mismatch", r"architecture word width mismatch"),
     _host(
         "dll-load-failed",

@@ -65,6 +65,26 @@ SHAPES: tuple[Shape, ...] = (
         r"Unable to find installation candidates for (?P<object>[\w.-]{1,80})",
     ),
     _pip(
+        "no-distribution",
+        ("packagesnotfounderror", "from current channels", "resolvepackagenotfound", "libmambaunsatisfiableerror"),
+        r"PackagesNotFoundError|not available from current channels|ResolvePackageNotFound"
+        r"|LibMambaUnsatisfiableError",
+        weight=1,
+    ),
+    _pip(
+        "no-distribution",
+        ("unsatisfiableerror", "incompatible with the existing python", "incompatible with each other"),
+        r"UnsatisfiableError: |specifications were found to be incompatible with (?:the existing python"
+        r"|each other|your system)",
+        weight=1,
+    ),
+    _pip(
+        "no-distribution",
+        ("version solving failed", "resolutionimpossible", "no solution found when", "resolutionfailure"),
+        r"version solving failed|ResolutionImpossible|No solution found when resolving|ResolutionFailure",
+        weight=2,
+    ),
+    _pip(
         "broken-off",
         ("no space left on device", "long path support"),
         r"(?P<errno>No space left on device|Long Path support)",

@@ -188,6 +188,22 @@ PROTOBUF: tuple[Shape, ...] = (
     ),
     _python(
         "protobuf",
+        ("google/protobuf", "google\\protobuf"),
+        r"\bSystemError\b[^\n]{0,20}google[/\\]protobuf[/\\]pyext[^\n]{0,100}",
+        weight=0,
+        loader="protobuf",
+    ),
+    # a traceback of which only frames are left: generated code runs nothing else than protobuf when it is imported
+    _python(
+        "protobuf",
+        "_pb2.py",
+        r"[/\\]\w{1,80}_pb2\.py['\"]?(?:, line |:)\d{1,6}",
+        weight=3,
+        loader="protobuf",
+        claims=False,
+    ),
+    _python(
+        "protobuf",
         "expected a message object, but got",
         r"expected a message object, but got",
         weight=0,
@@ -294,6 +310,10 @@ HDF5: tuple[Shape, ...] = (
         loader="h5py",
         claims=False,
     ),
+    _python(
+        "hdf5", "'h5py'", r"module ['\"](?P<object>h5py)['\"] has no attribute " + _SYMBOL, weight=0, loader="h5py"
+    ),
+    _python("hdf5", "size changed", r"(?P<object>h5py\.[\w.]{1,60}) size changed", weight=0, loader="h5py"),
     _python("hdf5", "no module named", r"No module named ['\"]?(?P<object>h5py\.[\w.]{1,60})", weight=0, loader="h5py"),
 )
 
