@@ -76,6 +76,24 @@ def link_library(said: Said, setting: Setting) -> list[Cause]:
     return [first, *causes[1:]]
 
 
+def not_in_archive(said: Said, setting: Setting) -> list[Cause]:
+    """Android finds no library of that name among those that the app was installed with."""
+    what = said.object or f"the library of {said.symbol.rpartition(' ')[2]}"
+    return [
+        Cause(
+            code="TFG110",
+            message=f"{what} is not in the app, or not for the processor it is installed for",
+            why="an app's own folder of libraries holds those of one processor; where one library is there for arm64,"
+            " all are wanted for arm64",
+            decides=("what the app holds", "unzip -l APP.apk | grep '\\.so'"),
+            remedies=(
+                Remedy("Build the library, and put it into jniLibs for every processor that the app names."),
+                Remedy("Leave out the processors for which it is not there (abiFilters)."),
+            ),
+        )
+    ]
+
+
 def host_no_native(said: Said, setting: Setting) -> list[Cause]:
     """TensorFlow for Java has no library for this system and processor."""
     return [

@@ -129,6 +129,8 @@ def bad_header(said: Said, setting: Setting) -> list[Cause]:
     )
     if re.fullmatch(r"(/usr)?(/local)?/lib(32|64)?(/[\w-]+-linux-gnu)?/lib[\w+-]+\.so", path):
         return [script, damaged]
+    if setting.mentions("lambda", "/var/task", "node_modules", ".node:"):
+        return [foreign, damaged]  # packed on the developer's own machine, mostly a Mac
     if in_packages(path) or not path:
         torch = package_of(path) in ("torch", "nvidia")
         versioned = bool(re.search(r"\.so\.\d", base)) or "/../" in path

@@ -59,6 +59,10 @@ def library(said: Said, setting: Setting) -> list[Cause]:
     if base.startswith("libcuda."):
         return [driver_missing(base)]
     requirer = said.requirer or said.object
+    if _SYSTEMS.match(wanted):
+        return [
+            _newer_than_here(said, requirer, f"{wanted} is a part of macOS itself, which this release does not have")
+        ]
     if is_plugin(requirer):
         return [plugin(requirer, f"it needs {base}, which this TensorFlow does not have under that name")]
     stripped = Cause(
@@ -308,23 +312,11 @@ def symbol(said: Said, setting: Setting) -> list[Cause]:
         ]
     if too_new or systems:
         return [
-            Cause(
-                code="TFG804",
-                message=f"{os.path.basename(requirer) or 'the library'} is built for a newer macOS than this one",
-                why=f"{raw} is looked for in the system's own {os.path.basename(expected) or 'libraries'}, which do"
+            _newer_than_here(
+                said,
+                requirer,
+                f"{raw} is looked for in the system's own {os.path.basename(expected) or 'libraries'}, which do"
                 f" not have it yet" + (f"; {said.detail.strip(' ()')}" if said.detail else ""),
-                rows=_rows(said),
-                decides=(
-                    "this macOS, and the one it is built for",
-                    f"sw_vers; otool -l {quoted(requirer or 'FILE')} | grep -A4 -E 'LC_BUILD_VERSION|LC_VERSION_MIN'",
-                ),
-                remedies=(
-                    Remedy("Update macOS, or install an older release of the package."),
-                    Remedy(
-                        "Build it with a lower deployment target.",
-                        "MACOSX_DEPLOYMENT_TARGET=10.15 python -m pip install --no-binary :all: PACKAGE",
-                    ),
-                ),
             )
         ]
     causes = undefined(said, setting)
@@ -351,6 +343,26 @@ def symbol(said: Said, setting: Setting) -> list[Cause]:
         ),
         *causes[:1],
     ]
+
+
+def _newer_than_here(said: Said, requirer: str, why: str) -> Cause:
+    return Cause(
+        code="TFG804",
+        message=f"{os.path.basename(requirer) or 'the library'} is built for a newer macOS than this one",
+        why=why,
+        rows=_rows(said),
+        decides=(
+            "this macOS, and the one it is built for",
+            f"sw_vers; otool -l {quoted(requirer or 'FILE')} | grep -A4 -E 'LC_BUILD_VERSION|LC_VERSION_MIN'",
+        ),
+        remedies=(
+            Remedy("Update macOS, or install an older release of the package."),
+            Remedy(
+                "Build it with a lower deployment target.",
+                "MACOSX_DEPLOYMENT_TARGET=10.15 python -m pip install --no-binary :all: PACKAGE",
+            ),
+        ),
+    )
 
 
 def _looks_systems(raw: str) -> bool:

@@ -182,6 +182,16 @@ def source_tree(said: Said, setting: Setting) -> list[Cause]:
     ]
 
 
+def no_generated(said: Said, setting: Setting) -> list[Cause]:
+    """The build makes the files ..._pb2.py: a checkout of TensorFlow does not have them."""
+    name = said.object if said.object.startswith("tensorflow.") else f"tensorflow.{said.object}"
+    if not re.match(r"tensorflow\.(core|tsl|python)\.", name):
+        return []
+    outside = any(re.match(r"(?!.*-packages/)(?:.{0,300}/)?tensorflow/", frame) for frame in setting.frames)
+    causes = source_tree(said, setting)
+    return causes if outside else causes[::-1]
+
+
 def no_native(said: Said, setting: Setting) -> list[Cause]:
     """TensorFlow's compiled module is not seen at all."""
     other = Cause(

@@ -6,6 +6,8 @@ import os
 import re
 
 from tfguard.diagnosis.cause import Cause, quoted
+from tfguard.diagnosis.said import Said
+from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
 from tfguard.rules.packages import nvidia_package
 
@@ -64,6 +66,29 @@ def cuda_missing(library: str) -> Cause:
         vain="a link of that name to another major version; PATH and CUDA_HOME, which the loader does not read;"
         " LD_LIBRARY_PATH in os.environ",
     )
+
+
+def cuda_words(said: Said, setting: Setting) -> list[Cause]:
+    """A package that opens NVIDIA's libraries itself says which one it could not open, and not why."""
+    name = said.object or said.library
+    missing = cuda_missing(f"lib{name.lower()}")
+    if name.lower() not in ("cusparse", "cusolver"):
+        return [missing]
+    other = Cause(
+        code="TFG505",
+        message=f"{name} cannot be loaded: most often an older libnvJitLink is found before the one that belongs to it",
+        why="since CUDA 12 it needs libnvJitLink of its own release, and LD_LIBRARY_PATH comes before its run path",
+        decides=("which copy is found", "echo $LD_LIBRARY_PATH; ldconfig -p | grep nvJitLink"),
+        remedies=(
+            Remedy("Start without that folder.", "env -u LD_LIBRARY_PATH python your_script.py"),
+            Remedy(
+                "Bring NVIDIA's packages to the versions that the package asks for.",
+                "python -m pip install --upgrade nvidia-nvjitlink-cu12",
+            ),
+        ),
+        vain="a new environment: the other copy lies outside of it",
+    )
+    return [other, missing]
 
 
 def stem(library: str) -> str:

@@ -9,6 +9,13 @@ from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
 
+# Processors of Intel's and AMD's families that have AVX and not AVX2, and somebody's own words for one.
+_WITHOUT_AVX2 = re.compile(
+    r"i[3579]-[23]\d{3}|ivy ?bridge|sandy ?bridge|\be[357]-\d{4}(?: ?v2)?(?! ?v[3-9])\b|opteron|fx-\d{4}"
+)
+_AVX2_MISSED = re.compile(
+    r"\b(?:no|not|n't|lacks?|without)\b[^\n]{0,30}\bavx2\b|\bavx2\b[^\n]{0,30}\b(?:not|missing|lacking)\b"
+)
 PROBE = "python -m tfguard --probe"
 
 
@@ -104,6 +111,6 @@ def illegal_instruction(said: Said, setting: Setting) -> list[Cause]:
                 ),
             )
         ]
-    if re.search(r"i[3579]-[23]\d{3}|ivy ?bridge|sandy ?bridge|e5-2\d{3}( v2)?\b|opteron|fx-\d{4}", setting.whole):
+    if _AVX2_MISSED.search(setting.whole) or _WITHOUT_AVX2.search(setting.whole):
         return [avx2, avx]
     return [avx, avx2, emulated]

@@ -142,7 +142,8 @@ def asks_as_keras(said: Said) -> bool:
     asker = package_of(said.frame)
     if asker:
         return asker.startswith(("keras", "tf_keras"))
-    return said.symbol in _TAKEN_BY_KERAS or bool(_WHERE_KERAS_TAKES.search(said.object))
+    private = said.symbol.startswith("_") and said.object.startswith("tensorflow.python.")
+    return private or said.symbol in _TAKEN_BY_KERAS or bool(_WHERE_KERAS_TAKES.search(said.object))
 
 
 # Whose code reads a model's file and decodes what it finds; "" where no frame tells.

@@ -26,6 +26,20 @@ SHAPES: tuple[Shape, ...] = (
         loader="bionic",
     ),
     shape(
+        "not-in-archive",
+        "couldn't find",
+        r"couldn't find ['\"](?P<object>lib[\w.+-]{1,200}\.so)['\"]",
+        loader="android",
+        weight=1,
+    ),
+    shape(
+        "not-in-archive",
+        "no implementation found for",
+        r"No implementation found for (?P<symbol>[^\n(]{3,300})\(",
+        loader="android",
+        weight=1,
+    ),
+    shape(
         "symbol",
         "cannot locate symbol",
         r"cannot locate symbol ['\"](?P<symbol>[^'\"\s]{1,800})['\"] referenced by ['\"]?(?P<object>[^'\"\s]{1,500})",

@@ -34,6 +34,12 @@ SHAPES: tuple[Shape, ...] = (
         weight=1,
     ),
     _nvidia(
+        "cuda-words",
+        ("library was not found", "unable to load cu", "unable to load nccl"),
+        r"The (?P<object>cu(?:SPARSE|BLAS|FFT|SOLVER|RAND|DNN|PTI)|NCCL) library was not found"
+        r"|Unable to load (?P<library>cu(?:SPARSE|BLAS|FFT|SOLVER|RAND|DNN|PTI)|NCCL)\. Is it installed",
+    ),
+    _nvidia(
         "no-kernel",
         ("kernel image",),
         r"(?:no kernel image is available for execution on the device|device kernel image is invalid)",

@@ -24,7 +24,7 @@ SHAPES: tuple[Shape, ...] = (
         "dyld-symbol",
         "symbol not found",
         r"(?:weak-def )?symbol not found(?: in flat"
-        r" namespace)?:? ?"
+        r" namespace)?(?:: ?|(?= ?[('\"_]) ?)"
         r"[('\"]{0,2}(?P<symbol>[A-Za-z_$][\w$.]{0,2000})[)'\"]{0,2}"
         rf"{_FROM})?(?:[\n ]{{0,6}}Expected (?:in|as): ?{_UUID}'?(?P<library>[^\n'(]{{1,500}}[^\n'( ])'?)?",
         reach=_REACH,

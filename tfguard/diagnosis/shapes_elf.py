@@ -66,7 +66,7 @@ GLIBC: tuple[Shape, ...] = (
         foreign=True,
         lead=700,
     ),
-    _glibc("wrong-class", "elfclass", r"wrong ELF[- ]class:? ?(?P<elf_class>ELFCLASS\w{2,4})"),
+    _glibc("wrong-class", "elfclass", r"wrong (?:ELF[- ])?class:? ?(?P<elf_class>ELFCLASS\w{2,4})"),
     shape(
         "wrong-class",
         "elfclass",
@@ -194,7 +194,8 @@ MUSL: tuple[Shape, ...] = (
     shape(
         "musl-library",
         "error loading shared library",
-        r"Error loading shared library ['\"]?(?P<library>[^\s:'\"]{0,500})['\"]?: (?P<errno>[A-Z][A-Za-z/ ]{3,40})"
+        r"Error loading shared library:? ['\"]?(?P<library>[^\s:'\"]{0,500})['\"]?"
+        r"(?:: (?P<errno>[A-Z][A-Za-z/ ]{3,40}))?"
         r"(?: ?\(needed by (?P<requirer>[^)\n]{1,500}))?",
         loader="musl",
         claims=True,

@@ -16,7 +16,7 @@ SHAPES: tuple[Shape, ...] = (
         r"(?P<object>[\w.+-]{1,200}\.whl) is not a supported wheel on this platform",
         weight=0,
     ),
-    _pip("wheel-tag", ("not a supported wheel", "supported wheel"), r"is not a supported wheel", weight=0),
+    _pip("wheel-tag", "not a supported wheel", r"not a supported wheel", weight=0),
     _pip(
         "no-distribution",
         ("no matching distribution", "no distributions at all"),
@@ -73,7 +73,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     _pip(
         "no-distribution",
-        ("unsatisfiableerror", "incompatible with the existing python", "incompatible with each other"),
+        ("unsatisfiableerror", "found to be incompatible"),
         r"UnsatisfiableError: |specifications were found to be incompatible with (?:the existing python"
         r"|each other|your system)",
         weight=1,

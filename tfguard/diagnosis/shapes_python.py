@@ -193,6 +193,14 @@ PROTOBUF: tuple[Shape, ...] = (
         weight=0,
         loader="protobuf",
     ),
+    _python(
+        "protobuf",
+        ("_descriptor.", "serialized_options=", "serialized_pb="),
+        r"\b_descriptor\.(?:\w{0,20}Descriptor|FileDescriptor|_internal_create_key)\b|\bserialized_(?:options|pb)=",
+        weight=3,
+        loader="protobuf",
+        claims=False,
+    ),
     # a traceback of which only frames are left: generated code runs nothing else than protobuf when it is imported
     _python(
         "protobuf",
@@ -215,7 +223,7 @@ KERAS: tuple[Shape, ...] = (
     _python(
         "keras",
         "cannot import name",
-        r"cannot import name ['\"]?(?P<symbol>\w{0,40}keras\w{0,40})['\"]?(?! from partially)"
+        r"cannot import name ['\"]?(?P<symbol>\w{0,40}keras\w{0,40})\b['\"]?(?!['\"]? from partially)"
         r"(?: from ['\"](?P<object>[\w.]{1,100})['\"])?",
         weight=1,
         loader="keras",
@@ -310,9 +318,7 @@ HDF5: tuple[Shape, ...] = (
         loader="h5py",
         claims=False,
     ),
-    _python(
-        "hdf5", "'h5py'", r"module ['\"](?P<object>h5py)['\"] has no attribute " + _SYMBOL, weight=0, loader="h5py"
-    ),
+    _python("hdf5", "h5py", r"module ['\"](?P<object>h5py)['\"] has no attribute " + _SYMBOL, weight=0, loader="h5py"),
     _python("hdf5", "size changed", r"(?P<object>h5py\.[\w.]{1,60}) size changed", weight=0, loader="h5py"),
     _python("hdf5", "no module named", r"No module named ['\"]?(?P<object>h5py\.[\w.]{1,60})", weight=0, loader="h5py"),
 )
@@ -353,6 +359,13 @@ MODULES: tuple[Shape, ...] = (
         "from its source directory",
         r"(?:Do not|Please do not) import tensorflow from its source directory",
         weight=1,
+    ),
+    _python(
+        "no-module-generated",
+        "_pb2",
+        r"No module named ['\"]?(?P<object>(?:\w{1,60}\.){0,8}\w{1,60}_pb2)\b",
+        weight=1,
+        claims=False,
     ),
     _python("no-module-native", "_pywrap_", r"No module named ['\"]?(?P<object>[\w.]{0,60}_pywrap_\w{1,60})"),
     _python("no-module-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow)['\"]?(?![\w.;])"),
