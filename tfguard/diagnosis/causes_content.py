@@ -153,6 +153,16 @@ def _links(base: str, path: str) -> bool:
 
 def linker_script(said: Said, setting: Setting) -> list[Cause]:
     """The linker takes what it does not know for a script: a pointer of Git LFS, mostly."""
+    if setting.mentions("ascii text", "unicode text"):
+        return [
+            Cause(
+                code="TFG127",
+                message=f"{name(said)} is a text, such as a link that was saved as a file",
+                why="`file` says so; downloads and checkouts turn symbolic links into small text files",
+                decides=("its content", f"cat {quoted(said.object or 'FILE')}"),
+                remedies=(Remedy("Fetch the file it names."),),
+            )
+        ]
     return [
         Cause(
             code="TFG119",

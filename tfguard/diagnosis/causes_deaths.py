@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tfguard.diagnosis.cause import Cause, name
 from tfguard.diagnosis.causes_processor import PROBE, emulated_processor
 from tfguard.diagnosis.said import Said
@@ -39,8 +41,16 @@ _NATIVE = frozenset(
 )
 
 
+_ORDER = re.compile(
+    r"import order|order of (?:the )?imports?"
+    r"|import(?:ed|ing|s)? (?:\w{1,20} )?(?:is )?(?:\w{1,20} )?(?:first|before|after)\b"
+)
+
+
 def _both(setting: Setting) -> bool:
     """Whether two packages with native code are in the text: torch and TensorFlow, or two that it imports."""
+    if _ORDER.search(setting.whole):
+        return True
     if setting.mentions("torch") and setting.mentions("tensorflow", "keras", "import tf"):
         return True
     imported = {one for one in setting.imports if one in _NATIVE}

@@ -34,6 +34,12 @@ _PUBLISHED = re.compile(
 )
 
 
+# Folders and files that exist once for each platform.
+_PLATFORM = re.compile(
+    r"(?i)(?:linux|lib|win|ubuntu|bin)[-_]?(?:x?64|x86[-_]64|x86|i[36]86|amd64|arm64|aarch64)|/(?:x64|x86_64|amd64|arm64)/"
+)
+
+
 def cannot_open(said: Said, setting: Setting) -> list[Cause]:
     """A file that is not opened: nothing there, or there and for another machine, or a needed library not found."""
     path, low = said.object, said.errno.lower()
@@ -106,13 +112,16 @@ def not_there_or_foreign(said: Said, setting: Setting) -> list[Cause]:
         or setting.arm
         or "cannot load library" in setting.whole
     )
-    built_here = any(word in path for word in ("bazel-bin", "/build/", "/src/"))
+    built_here = "bazel-bin" in path or (not in_packages(path) and any(word in path for word in ("/build/", "/src/")))
+    platform = _PLATFORM.search(path)
     if package == "tensorflow" and "notfounderror" in said.line.lower():
         return [absent, foreign]  # TensorFlow itself raises it: its own package is of this machine
     if path.startswith(".../") or (in_packages(path) and not built_here and (published or imported or tagged)):
         return [foreign, absent]
     if "/" not in path and base.startswith("_"):
         return [foreign, absent]
+    if path.startswith("/") and not built_here and (setting.arm or (platform and said.line.startswith("OSError"))):
+        return [foreign, absent]  # it comes in builds for several platforms, or the text speaks of another processor
     if "/" not in path:
         bare = Cause(
             code="TFG111",

@@ -61,8 +61,10 @@ def completed(text: Text) -> Text:
     lines = list(text.lines)
     for number, line in enumerate(lines):
         unnamed = _UNNAMED.search(line) if "annot import name" in line else None
-        for above in lines[max(0, number - 3) : number] if unnamed is not None else ():
-            if (found := _FROM.search(above)) is not None and unnamed is not None and unnamed["name"] in found[0]:
+        if unnamed is None:
+            continue
+        for above in (*lines[max(0, number - 3) : number], line[: unnamed.start()]):
+            if (found := _FROM.search(above)) is not None and unnamed["name"] in found[0]:
                 lines[number] = f"{line} from '{found['module']}'"
     return Text(lines=tuple(lines), low=tuple(lowered(line) for line in lines))
 

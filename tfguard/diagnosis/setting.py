@@ -63,7 +63,6 @@ _ARM = (
     "armv7",
     "armhf",
     "raspberry",
-    "/home/pi/",
     "jetson",
     "graviton",
     "apple silicon",

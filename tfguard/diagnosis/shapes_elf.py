@@ -30,9 +30,10 @@ GLIBC: tuple[Shape, ...] = (
     ),
     _glibc(
         "cannot-open",
-        ("open shared object", "open the shared object"),
-        r"(?:can ?not|can'?t|could ?not|couldn't|unable to|failed to) open (?:the )?shared object"
-        r"(?: file|(?! file))(?!:? ['\"]?(?:/[\w/.+-]{0,200})?lib[\w+-]{1,60}\.so)" + _ERRNO,
+        "shared object",
+        r"(?:can ?not|can'?t|could ?not|couldn't|unable to|failed to) (?:open (?:the )?shared object(?: file|(?! file))"
+        r"|(?:import|load|find) (?:the )?shared object file)(?!:? ['\"]?(?:/[\w/.+-]{0,200})?lib[\w+-]{1,60}\.so)"
+        + _ERRNO,
     ),
     shape(
         "cannot-open",
@@ -274,8 +275,8 @@ OTHERS: tuple[Shape, ...] = (
     ),
     shape(
         "linker-script",
-        "treating as linker script",
-        r"file format not recogni[sz]ed; treating as linker script",
+        ("file format not recogni", "treating as linker script"),
+        r"file format not recogni[sz]ed(?:; treating as linker script)?",
         loader="ld",
         before=True,
     ),

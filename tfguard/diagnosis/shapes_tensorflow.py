@@ -316,6 +316,12 @@ ADDONS: tuple[Shape, ...] = (
         loader="addons",
         weight=3,
     ),
+    _tf(
+        "addon-version",
+        "did you use camelcase",
+        r"Invalid name: (?P<object>[\w>]{1,80}) \(Did you use CamelCase\?\)",
+        loader="addons",
+    ),
     _tf("addon-version", "no longer supports tensorflow", r"no longer supports TensorFlow[^\n]{0,80}", loader="addons"),
 )
 SHAPES = (*HARMLESS, *PROCESSOR, *REGISTERED, *GPU, *ADDONS)

@@ -47,6 +47,13 @@ SHAPES: tuple[Shape, ...] = (
         r"|tensorflow_framework)\.(?:so|dylib)[\w.]{0,20})",
     ),
     _words(
+        "missing-words",
+        ".so",
+        r"\b(?:does(?:n't| not) have|don't have|lacks?|without|needs?|requires?|depends on|where is|missing|no|not find"
+        r"|(?:Import|OS|Runtime)Error:) (?:the )?(?:library |file )?['\"]?"
+        r"(?P<object>lib[\w+-]{1,60}\.so(?:\.\d{1,4}){0,3})\b(?!:)",
+    ),
+    _words(
         "version",
         ("glibc_", "glibcxx_", "cxxabi_"),
         r"(?P<version>(?:GLIBC|GLIBCXX|CXXABI)_\d[\d.]{0,12}\d)",
