@@ -7,7 +7,7 @@ import shlex
 import sys
 
 from tfguard.diagnosis.cause import Cause, in_packages
-from tfguard.diagnosis.causes_mixed import inside, mixed
+from tfguard.diagnosis.causes_mixed import inside, mixed, over_one_another
 from tfguard.diagnosis.causes_requirements import CHECK, asks_as_keras, keras
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
@@ -348,7 +348,9 @@ def no_attribute(said: Said, setting: Setting) -> list[Cause]:
     partial = no_module_in_tensorflow(said, setting)[0]
     from dataclasses import replace
 
+    told = len(setting.distributions) > 1 or ("uninstall" in setting.whole and "tensorflow-gpu" in setting.whole)
     return [
+        *((over_one_another(setting),) if told else ()),
         replace(
             partial,
             message=f"what is imported as tensorflow has no {said.symbol}: a leftover folder, a file of that name,"

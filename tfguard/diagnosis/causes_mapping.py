@@ -8,7 +8,8 @@ from tfguard.diagnosis.cause import Cause, check, name, quoted
 from tfguard.diagnosis.causes_content import about
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
-from tfguard.diagnosis.translated import NO_PERMISSION, has_any
+from tfguard.diagnosis.translated import has_any
+from tfguard.diagnosis.translated_libc import NO_PERMISSION
 from tfguard.finding import Remedy
 
 

@@ -12,6 +12,8 @@ _TENSORFLOWS = ("tensorflow", "tensorflow_core")
 
 def inside(said: Said) -> bool:
     """Whether a file of TensorFlow asks another part of TensorFlow itself."""
+    if said.object.rpartition(".")[2].startswith("_pywrap_"):
+        return True  # nothing else asks its compiled part for a name
     return package_of(said.frame) in _TENSORFLOWS and said.object.partition(".")[0] in _TENSORFLOWS
 
 

@@ -10,7 +10,8 @@ from tfguard.diagnosis.causes_nvidia import DRIVER, TOOLKIT, cuda_missing, drive
 from tfguard.diagnosis.causes_requirements import hdf5
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
-from tfguard.diagnosis.translated import NO_PERMISSION, has_any
+from tfguard.diagnosis.translated import has_any
+from tfguard.diagnosis.translated_libc import NO_PERMISSION
 from tfguard.finding import Remedy
 from tfguard.rules.packages import install_command
 

@@ -104,16 +104,14 @@ def setting_of(text: Text) -> Setting:
     )
 
 
-# Distributions whose wheels hold the folder tensorflow/ itself, as `pip freeze` and `pip list` write them.
-_LISTED = re.compile(
-    r"(?P<name>tensorflow|tensorflow[-_](?:gpu|cpu|rocm|directml)|tf[-_]nightly(?:[-_](?:gpu|cpu))?"
-    r"|intel[-_]tensorflow)(?:==| )\d[\w.+-]{0,40}$"
-)
+# Distributions whose wheels hold the folder tensorflow/ itself, as pip's freeze, list and show write them.
+_OURS = r"(?:tensorflow|tensorflow[-_](?:gpu|cpu|rocm|directml)|tf[-_]nightly(?:[-_](?:gpu|cpu))?|intel[-_]tensorflow)"
+_LISTED = re.compile(rf"(?P<name>{_OURS})(?:==| )\d[\w.+-]{{0,40}}$|name: (?P<shown>{_OURS})$")
 
 
 def _distributions(low: tuple[str, ...]) -> tuple[str, ...]:
-    found = (_LISTED.match(line) for line in low if line.startswith(("tensorflow", "tf", "intel")))
-    return tuple(dict.fromkeys(one["name"].replace("_", "-") for one in found if one is not None))
+    found = (_LISTED.match(line) for line in low if line.startswith(("tensorflow", "tf", "intel", "name: ")))
+    return tuple(dict.fromkeys((one["name"] or one["shown"]).replace("_", "-") for one in found if one is not None))
 
 
 def _system(whole: str) -> str:

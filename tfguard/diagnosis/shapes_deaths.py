@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from tfguard.diagnosis import translated
+from tfguard.diagnosis import translated, translated_libc
 from tfguard.diagnosis.shape import Shape, shape
 
 
 def _death(kind: str, marks: str | tuple[str, ...], pattern: str, *, weight: int = 2, loader: str = "kernel") -> Shape:
     return shape(kind, marks, pattern, loader=loader, weight=weight)
+
+
+def _signal(kind: str, fragments: tuple[str, ...]) -> Shape:
+    return _death(kind, fragments, translated.any_of(fragments))
+
+
+def _word(kind: str, fragments: tuple[str, ...]) -> Shape:
+    """A shell's single word for a death: it ends a line, or stands before what the shell had run.
+
+    One letter may stand before it: the Turkish capital I has no small form that counts as one letter.
+    """
+    pattern = rf"(?:^|\s\d{{1,7}} )\w?(?:{translated.any_of(fragments)})(?= ?(?:\(|$|python|\./))"
+    return _death(kind, fragments, pattern, weight=3)
 
 
 SHAPES: tuple[Shape, ...] = (
@@ -51,12 +64,15 @@ SHAPES: tuple[Shape, ...] = (
         r"illegal (?:hardware )?instruction|\bSIGILL\b|trap invalid opcode|0xC000001D|-1073741795|exit(?:ed)?(?:"
         r" with)?(?: code| status)?:? 132\b|\bsignal 4\b",
     ),
-    _death("illegal-instruction", translated.ILLEGAL_INSTRUCTION, translated.any_of(translated.ILLEGAL_INSTRUCTION)),
+    _signal("illegal-instruction", translated_libc.ILLEGAL_INSTRUCTION),
     _death(
         "bus-error",
         ("bus error", "sigbus", " 135", "signal 7"),
         r"\bBus error\b|\bSIGBUS\b|exit(?:ed)?(?: with)?(?: code| status)?:? 135\b|\bsignal 7\b",
     ),
+    _signal("bus-error", translated_libc.BUS_ERROR),
+    _word("killed", translated_libc.KILLED),
+    _word("abort", translated_libc.ABORTED),
     _death(
         "segfault",
         (
@@ -74,7 +90,7 @@ SHAPES: tuple[Shape, ...] = (
         r"segmentation fault|\bSIGSEGV\b|\bsegfault\b|access violation|0xC0000005|-1073741819|exit(?:ed)?(?: with)?["
         r" _]?(?:code|status)?[:= ]{1,3}(?:139|-11)\b|\bsignal:? 11\b",
     ),
-    _death("segfault", translated.SEGFAULT, translated.any_of(translated.SEGFAULT)),
+    _signal("segfault", translated_libc.SEGFAULT),
     _death(
         "op-frames",
         ("inferencecontext", "shape_inference"),

@@ -16,12 +16,14 @@ SHAPES: tuple[Shape, ...] = (
             "communicate with the nvidia driver",
             "could not select device driver",
             "nvidia-container-cli",
+            "error running hook",
             "runtime name: nvidia",
             "failed to initialize nvml: ",
         ),
         r"couldn't communicate with the NVIDIA driver|could not select device driver ['\"]{2} with capabilities:"
         r" \[\[gpu"
-        r"|nvidia-container-cli: initialization error|[Uu]nknown (?:or invalid )?runtime name: nvidia"
+        r"|nvidia-container-cli: initialization error|error running hook: [^\n]{0,200}nvidia-container"
+        r"|[Uu]nknown (?:or invalid )?runtime name: nvidia"
         r"|Failed to initialize NVML: (?!Driver/library version mismatch)",
         weight=1,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfguard.diagnosis import translated
+from tfguard.diagnosis import translated, translated_libc
 from tfguard.diagnosis.shape import Shape, shape
 
 # Loaders write `: errno text` behind the message; retyped lines may have lost the colon or the object before it.
@@ -12,6 +12,11 @@ _SO = r"(?P<object>[^\s'\"(]{1,500}\.so[\w.-]{0,40})"
 
 def _glibc(kind: str, marks: str | tuple[str, ...], pattern: str, *, versions: str = "all") -> Shape:
     return shape(kind, marks, pattern, versions=versions, before=True, traced=True)
+
+
+def _translated(kind: str, fragments: tuple[str, ...]) -> Shape:
+    pattern = rf"(?:{translated.any_of(fragments)})(?:\s?:\s?(?P<errno>.{{3,80}}))?"
+    return shape(kind, fragments, pattern, versions="translated", before=True, claims=True)
 
 
 GLIBC: tuple[Shape, ...] = (
@@ -37,13 +42,13 @@ GLIBC: tuple[Shape, ...] = (
     ),
     shape(
         "cannot-open",
-        translated.CANNOT_OPEN,
-        rf"(?:{translated.any_of(translated.CANNOT_OPEN)})(?:\s?:\s?(?P<errno>.{{3,80}}))?",
+        translated_libc.CANNOT_OPEN,
+        rf"(?:{translated.any_of(translated_libc.CANNOT_OPEN)})(?:\s?:\s?(?P<errno>.{{3,80}}))?",
         before=True,
     ),
     _glibc("too-short", "too short", r"file (?:is )?too short"),
     _glibc("too-short", "past end of file", r"ELF load command past end of file", versions="of Red Hat's systems"),
-    shape("too-short", translated.TOO_SHORT, translated.any_of(translated.TOO_SHORT), before=True),
+    _translated("too-short", translated_libc.TOO_SHORT),
     shape(
         "too-short",
         "file truncated",
@@ -51,7 +56,10 @@ GLIBC: tuple[Shape, ...] = (
         loader="ld",
         before=True,
     ),
+    _translated("unreadable", translated_libc.UNREADABLE),
     _glibc("unreadable", "cannot read file data", r"cannot read file data" + _ERRNO),
+    _translated("os-abi", translated_libc.OS_ABI),
+    _translated("bad-header", translated_libc.BAD_HEADER),
     _glibc("bad-header", ("elf header", "elf-header"), r"invalid ELF[- ]header"),
     shape(
         "bad-header",
@@ -73,7 +81,6 @@ GLIBC: tuple[Shape, ...] = (
         "elfclass",
         rf"{_SO}\s?:[^:]{{3,60}}:? ?(?P<elf_class>ELFCLASS\d\d)",
         versions="translated",
-        foreign=True,
         lead=700,
     ),
     _glibc("wrong-data", "data encoding not", r"ELF file data encoding not (?P<need>little|big)-endian"),
@@ -83,7 +90,7 @@ GLIBC: tuple[Shape, ...] = (
     _glibc("os-abi", "abi version invalid", r"ELF file ABI version invalid"),
     _glibc("bad-ident", "nonzero padding", r"nonzero padding in e_ident"),
     _glibc("internal-error", ".so", r"(?<=: )internal error(?=[*'\"\])]{0,3}$)"),
-    _glibc("not-dynamic", "only et_dyn", r"only ET_DYN and ET_EXEC can be loaded"),
+    _glibc("not-dynamic", "et_dyn", r"(?:only |(?<=: )[^:\n]{1,30})?ET_DYN[^\n]{1,30}ET_EXEC"),
     _glibc("damaged", "phentsize", r"ELF file's phentsize not the expected size"),
     _glibc("resources", "cannot stat shared object", r"cannot stat shared object" + _ERRNO),
     _glibc("resources", "shared object descriptor", r"cannot create shared object descriptor" + _ERRNO),
@@ -96,7 +103,9 @@ GLIBC: tuple[Shape, ...] = (
         "alignment", "properly aligned", r"ELF load command address/offset not properly aligned", versions="up to 2.34"
     ),
     _glibc("damaged", "no loadable segments", r"object file has no loadable segments"),
+    _translated("executable", translated_libc.PROGRAM),
     _glibc("executable", "cannot dynamically load", r"cannot dynamically load (?:position-independent )?executable"),
+    _translated("no-dynamic", translated_libc.NO_DYNAMIC),
     _glibc("no-dynamic", "no dynamic section", r"object file has no dynamic section"),
     _glibc(
         "cannot-map",
@@ -104,14 +113,14 @@ GLIBC: tuple[Shape, ...] = (
         r"(?:(?:failed|unable) to|could ?n[o']t|can ?n[o']t) map segment from (?:an? |the )?shared object(?: file)?"
         + _ERRNO,
     ),
-    shape("cannot-map", translated.CANNOT_MAP, translated.any_of(translated.CANNOT_MAP), before=True),
+    _translated("cannot-map", translated_libc.CANNOT_MAP),
     _glibc("cannot-map", "change memory protections", r"cannot change memory protections" + _ERRNO),
     _glibc("cannot-map", "map zero-fill pages", r"cannot map zero-fill pages" + _ERRNO),
     _glibc("no-dlopen", "be dlopen", r"shared object cannot be dlopen\(\)ed"),
     shape(
         "exec-stack",
-        translated.EXECUTABLE_STACK,
-        rf"(?:{translated.any_of(translated.EXECUTABLE_STACK)})[^:\n]{{0,60}}(?::\s?(?P<errno>.{{2,60}}))?",
+        translated_libc.EXECUTABLE_STACK,
+        rf"(?:{translated.any_of(translated_libc.EXECUTABLE_STACK)})[^:\n]{{0,60}}(?::\s?(?P<errno>.{{2,60}}))?",
         before=True,
     ),
     _glibc("exec-stack", "executable stack", r"cannot enable executable stack(?: as shared object requires)?" + _ERRNO),
@@ -120,6 +129,7 @@ GLIBC: tuple[Shape, ...] = (
     _glibc("hardening", "support enabled", r"rebuild shared object with (?P<detail>IBT|SHSTK) support enabled"),
     _glibc("hardening", "bti protection", r"failed to turn on (?P<detail>BTI) protection"),
     _glibc("hardening", "gcs compatible", r"not (?P<detail>GCS) compatible"),
+    _translated("text-relocation", translated_libc.TEXT_RELOCATION),
     _glibc("text-relocation", "segment writable", r"cannot make segment writable for relocation" + _ERRNO),
     _glibc("text-relocation", "segment prot", r"cannot restore segment prot after reloc" + _ERRNO),
     _glibc(
@@ -180,6 +190,7 @@ GLIBC: tuple[Shape, ...] = (
         r"can ?not allocate memory in static TLS block|cannot load any more object with static TLS"
         r"|cannot allocate memory for thread-local data: ABORT",
     ),
+    _translated("static-tls", translated_libc.STATIC_TLS),
     shape(
         "static-tls", "tls", rf"{_SO}\s?:\s?(?=[^:]{{3,80}}$)(?=[^:]*\bTLS\b)(?=.*[^\x00-\x7f])", versions="translated"
     ),

@@ -327,7 +327,7 @@ MODULES: tuple[Shape, ...] = (
     _python(
         "no-init",
         "does not define",
-        r"dynamic module does not define (?:module export|init) function \(?['\"]?(?P<symbol>\w{0,120})",
+        r"dynamic module does not define (?:module export|init) function ?\(?['\"]?(?P<symbol>\w{0,120})",
         weight=0,
     ),
     _python(
@@ -371,9 +371,14 @@ MODULES: tuple[Shape, ...] = (
     _python("no-module-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow)['\"]?(?![\w.;])"),
     _python("no-module-in-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow\.[\w.]{1,80})"),
     _python(
-        "no-attribute-tensorflow",
+        "no-attribute-native",
         "has no attribute",
-        r"module ['\"](?P<object>tensorflow[\w.]{0,80})['\"] has no attribute " + _SYMBOL,
+        r"module ['\"](?P<object>(?:[\w.]{1,80}\.)?_pywrap_\w{1,60})['\"] has no attribute " + _SYMBOL,
+    ),
+    _python(
+        "no-attribute-tensorflow",
+        ("has no attribute", "had no attribute"),
+        r"module ['\"](?P<object>tensorflow[\w.]{0,80})['\"] ha[sd] no attribute " + _SYMBOL,
         weight=2,
     ),
     _python(
