@@ -74,27 +74,27 @@ def figures(cases: list[Failure]) -> Figures:
 
 
 def test_shared_cases() -> None:
-    """The first cause is in the right family for 97 of 100, and of the right class for 85."""
+    """The first cause is in the right family for 99 of 100, and of the right class for 98 (wanted are 97 and 85)."""
     found = figures(failures())
 
-    assert found.family >= 0.97, found
-    assert found.right_class >= 0.85, found
+    assert found.family >= 0.99, found
+    assert found.right_class >= 0.98, found
 
 
 def test_cases_found_later() -> None:
     """92 more, gathered later: of the first 70 the tables told 58 when they met them, of the next 22 then 21."""
     found = figures(failures("held_out.json"))
 
-    assert found.family >= 0.97, found
-    assert found.right_class >= 0.95, found
+    assert found.family >= 0.98, found
+    assert found.right_class >= 0.98, found
 
 
 def test_cases_met_in_rounds() -> None:
     """Gathered in rounds, each told once before anything was changed for it: `first_contact` says how that went."""
     found = figures(failures("rounds.json"))
 
-    assert found.family >= 0.96, found
-    assert found.right_class >= 0.94, found
+    assert found.family >= 0.98, found
+    assert found.right_class >= 0.96, found
 
 
 @pytest.fixture(scope="module")

@@ -209,13 +209,13 @@ def wrong_class(said: Said, setting: Setting) -> list[Cause]:
 
 def wrong_machine(said: Said, setting: Setting) -> list[Cause]:
     """Android names the machine; qemu, Rosetta and the kernel miss the other machine's loader."""
-    what = name(said, "a program") if said.kind != "no-loader-for-machine" else "a program or library"
+    loader = said.kind in ("no-loader-for-machine", "no-loader-here")
+    what = "a program or library" if loader else name(said, "a program")
     return [
         Cause(
             code="TFG101",
             message=f"{what} is built for another processor than this system's",
-            why="the other processor's loader or format is what is missed"
-            + (f" ({said.object})" if said.kind == "no-loader-for-machine" else ""),
+            why="the other processor's loader or format is what is missed" + (f" ({said.object})" if loader else ""),
             decides=("both machines", "uname -m; file PROGRAM"),
             remedies=(
                 Remedy("Use the build or the image for this processor."),

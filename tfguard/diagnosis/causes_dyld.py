@@ -370,5 +370,7 @@ def _looks_systems(raw: str) -> bool:
 
 
 def min_os(said: Said, setting: Setting) -> list[Cause]:
-    """The addendum that dyld gives of files built for a newer system."""
+    """The addendum that dyld gives of files built for a newer system; a load command that it would have to know."""
+    if "is unknown" in said.detail:
+        return [_newer_than_here(said, said.object, f"{said.detail}: a later dyld knows it")]
     return symbol(said, setting)

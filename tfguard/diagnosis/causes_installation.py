@@ -192,6 +192,27 @@ def no_generated(said: Said, setting: Setting) -> list[Cause]:
     return causes if outside else causes[::-1]
 
 
+def python_release(said: Said, setting: Setting) -> list[Cause]:
+    """A compiled module, or compiled Python code, says that it was made with another Python."""
+    built = f" (built with {said.need}, runs with {said.have})" if said.need else ""
+    return [
+        Cause(
+            code="TFG504",
+            message=f"{said.object or 'a module'} is built for another Python than the one that loads it{built}",
+            why="the module compares the release itself"
+            if said.need
+            else "the first bytes of compiled Python code name the release that wrote it",
+            decides=("the interpreter", 'python -c "import sys; print(sys.version, sys.path)"'),
+            remedies=(
+                Remedy(
+                    "Install the package with this interpreter's own pip.",
+                    "python -m pip install --force-reinstall --no-cache-dir PACKAGE",
+                ),
+            ),
+        )
+    ]
+
+
 def no_native(said: Said, setting: Setting) -> list[Cause]:
     """TensorFlow's compiled module is not seen at all."""
     other = Cause(
@@ -348,6 +369,9 @@ def no_attribute(said: Said, setting: Setting) -> list[Cause]:
     partial = no_module_in_tensorflow(said, setting)[0]
     from dataclasses import replace
 
+    own = re.search(r"(?<!-packages)[/\\]tensorflow\.py\b", setting.whole)
+    if own is not None:
+        return [_shadow("tensorflow", own[0][1:]), partial]
     told = len(setting.distributions) > 1 or ("uninstall" in setting.whole and "tensorflow-gpu" in setting.whole)
     return [
         *((over_one_another(setting),) if told else ()),
@@ -362,8 +386,8 @@ def no_attribute(said: Said, setting: Setting) -> list[Cause]:
 
 def cannot_import(said: Said, setting: Setting) -> list[Cause]:
     """A name that this TensorFlow does not have."""
-    if inside(said):
-        return mixed(said, setting)
+    if inside(said) or said.library == "unknown location":
+        return mixed(said, setting)  # a folder without its own __init__.py is what is left of a package
     if asks_as_keras(said):
         return keras(said, setting)
     return [

@@ -62,6 +62,13 @@ def on_musl(said: Said, setting: Setting) -> list[Cause]:
     return other(said, setting)
 
 
+def no_loader(said: Said, setting: Setting) -> list[Cause]:
+    """The loader that a program names is not there: of the other C library, or of another processor."""
+    if setting.musl or "musl" in said.object:
+        return [on_musl(_as_library(said), setting)[0], *wrong_machine(said, setting)]
+    return wrong_machine(said, setting)
+
+
 def _musl_why(said: Said) -> str:
     if said.symbol:
         return f"{said.symbol} is in glibc and not in musl"
@@ -70,6 +77,12 @@ def _musl_why(said: Said) -> str:
         if said.library
         else "musl's loader says so"
     )
+
+
+def _as_library(said: Said) -> Said:
+    from dataclasses import replace
+
+    return replace(said, library=os.path.basename(said.object))
 
 
 def _as_object(said: Said) -> Said:

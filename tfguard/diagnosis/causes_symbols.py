@@ -6,6 +6,7 @@ import re
 
 from tfguard.diagnosis.cause import Cause, check, is_plugin, name, of_tensorflow, package_of, quoted
 from tfguard.diagnosis.causes_nvidia import plugin
+from tfguard.diagnosis.causes_requirements import hdf5
 from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
@@ -31,6 +32,8 @@ _FRAMEWORK_TYPES = re.compile(r"^_ZT[IVS]N10tensorflow", re.IGNORECASE)
 def undefined(said: Said, setting: Setting) -> list[Cause]:
     """What a missing symbol is thought to come from, likeliest first."""
     symbol = _elf_spelling(said.symbol)
+    if re.match(r"H5[A-Z]{1,2}_?\w", symbol):
+        return hdf5(said, setting)  # HDF5's own interface
     path = said.object
     rows = _rows(said, symbol)
     for guess in _GUESSES:

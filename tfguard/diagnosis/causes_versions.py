@@ -10,12 +10,15 @@ from tfguard.diagnosis.said import Said
 from tfguard.diagnosis.setting import Setting
 from tfguard.finding import Remedy
 
+# As the loader writes it, and as people do: `glibc 2.17`, `GLIBC >= 2.28`.
+_KNOWN = re.compile(r"(?i)(?P<family>GLIBC|GLIBCXX|CXXABI)[ _-](?:>= ?|version )?(?P<number>\w[\w.]*)")
+
 
 def version(said: Said, setting: Setting) -> list[Cause]:
     """A version that the library found does not define."""
     # retyped texts are in lower case, the versions themselves never
-    family = said.version.partition("_")[0].upper()
-    wanted = said.version.upper() if family in ("GLIBC", "GLIBCXX", "CXXABI") else said.version
+    known = _KNOWN.fullmatch(said.version)
+    wanted = f"{known['family'].upper()}_{known['number'].upper()}" if known is not None else said.version
     provider = said.object
     by = f"; {os.path.basename(said.requirer)} needs it" if said.requirer else ""
     rows = tuple(

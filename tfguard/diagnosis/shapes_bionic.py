@@ -19,6 +19,12 @@ SHAPES: tuple[Shape, ...] = (
         loader="bionic",
     ),
     shape(
+        "alignment",
+        "unsupported system page size",
+        r"(?P<object>jemalloc)>?: Unsupported system page size",
+        loader="jemalloc",
+    ),
+    shape(
         "cannot-open",
         "dlopen failed: library",
         r"dlopen failed: library ['\"](?P<object>[^'\"\n]{1,300})['\"](?: needed by"

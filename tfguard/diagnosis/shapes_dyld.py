@@ -141,7 +141,7 @@ SHAPES: tuple[Shape, ...] = (
         ),
         r"(?P<errno>segment '[^'\n]{1,40}' [^\n]{1,100}|slice \d+ extends beyond end of file|\w+ slice extends"
         r" beyond end of file"
-        r"|slice headers extend beyond end of file|(?<!ELF )load commands? [^\n]{1,120}|malformed load"
+        r"|slice headers extend beyond end of file|(?<!ELF )load commands? (?!0x8)[^\n]{1,120}|malformed load"
         r" command[^\n]{0,100}|duplicate LC_RPATH '[^'\n]{1,200}'"
         r"|duplicate linked dylib '[^'\n]{1,200}'|missing LC_UUID load command|truncated fat file[^\n]{0,100}|fat"
         r" header [^\n]{1,100}"
@@ -201,6 +201,12 @@ SHAPES: tuple[Shape, ...] = (
         r"image not found",
         versions="10.x and 11",
         weight=1,
+    ),
+    _dyld(
+        "dyld-min-os",
+        "is unknown",
+        r"(?P<detail>load command 0x8[0-9A-F]{7} is unknown)",
+        versions="10.x and 11",
     ),
     _dyld(
         "dyld-min-os",

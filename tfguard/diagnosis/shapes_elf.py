@@ -269,6 +269,14 @@ OTHERS: tuple[Shape, ...] = (
         loader="rosetta",
     ),
     shape(
+        "no-loader-here",
+        ("/ld-linux", "/ld-musl", "bad elf interpreter"),
+        r"(?P<object>/lib(?:64|32|x32)?/ld-(?:linux|musl)[\w.-]{1,40}): (?:bad ELF interpreter: )?(?:No such file"
+        r"|not found|cannot open)",
+        loader="kernel",
+        weight=1,
+    ),
+    shape(
         "exec-format",
         "exec format error",
         r"(?:cannot execute binary file: )?exec format error",

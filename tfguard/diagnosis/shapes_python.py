@@ -180,9 +180,9 @@ PROTOBUF: tuple[Shape, ...] = (
     ),
     _python(
         "protobuf",
-        ("'messagefactory'", "descriptor", "'symboldatabase'", "'google.protobuf"),
+        ("'messagefactory'", "descriptor", "'symboldatabase'", "google.protobuf"),
         r"(?:'(?:MessageFactory|FieldDescriptor|SymbolDatabase|Descriptor\w{0,20})' object|module"
-        r" 'google\.protobuf[\w.]{0,60}') has no attribute " + _SYMBOL,
+        r" ['\"]google\.protobuf[\w.]{0,60}['\"]) has no attribute " + _SYMBOL,
         weight=0,
         loader="protobuf",
     ),
@@ -331,6 +331,13 @@ MODULES: tuple[Shape, ...] = (
         weight=0,
     ),
     _python(
+        "python-release",
+        ("python version mismatch", "bad magic number"),
+        r"Python version mismatch: module was compiled for Python (?P<need>[\d.]{1,8}), but the interpreter version is"
+        r" incompatible: (?P<have>[\d.]{1,8})|[Bb]ad magic number in ['\"]?(?P<object>[\w.]{1,120})",
+        weight=0,
+    ),
+    _python(
         "lazy-loader",
         "is not a package",
         r"No module named ['\"]?(?P<object>tensorflow[\w.]{0,80})['\"]?;"
@@ -369,7 +376,11 @@ MODULES: tuple[Shape, ...] = (
     ),
     _python("no-module-native", "_pywrap_", r"No module named ['\"]?(?P<object>[\w.]{0,60}_pywrap_\w{1,60})"),
     _python("no-module-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow)['\"]?(?![\w.;])"),
-    _python("no-module-in-tensorflow", "no module named", r"No module named ['\"]?(?P<object>tensorflow\.[\w.]{1,80})"),
+    _python(
+        "no-module-in-tensorflow",
+        "no module named",
+        r"No module named ['\"]?(?P<object>tensorflow(?:_core|_intel)?\.[\w.]{1,80})",
+    ),
     _python(
         "no-attribute-native",
         "has no attribute",
@@ -415,4 +426,4 @@ ERRORS: tuple[Shape, ...] = (
         claims=False,
     ),
 )
-SHAPES = (*NUMPY, *PROTOBUF, *HDF5, *MODULES[:4], *KERAS, *MODULES[4:], *ERRORS)
+SHAPES = (*NUMPY, *PROTOBUF, *HDF5, *MODULES[:5], *KERAS, *MODULES[5:], *ERRORS)

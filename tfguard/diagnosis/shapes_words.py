@@ -12,6 +12,11 @@ _FAILS = (
 )
 
 
+# Somebody's own spelling of a version of the C or C++ library, and what is said of one that is not there.
+_VERSION = r"\b(?P<version>(?:GLIBC|GLIBCXX|CXXABI)[ -](?:>= ?|version )?\d{1,2}\.\d[\d.]{0,6})"
+_LACKS = rf"(?:{_FAILS[3:-1]}|needs?|requires?|required|looking for|too old|newer|older|at least)"
+
+
 def _words(kind: str, marks: str | tuple[str, ...], pattern: str) -> Shape:
     return shape(kind, marks, pattern, loader="somebody", weight=WORDS)
 
@@ -58,6 +63,8 @@ SHAPES: tuple[Shape, ...] = (
         ("glibc_", "glibcxx_", "cxxabi_"),
         r"(?P<version>(?:GLIBC|GLIBCXX|CXXABI)_\d[\d.]{0,12}\d)",
     ),
+    _words("version", ("glibc", "cxxabi"), rf"{_VERSION}(?=[^\n]{{0,160}}?\b{_LACKS})"),
+    _words("version", ("glibc", "cxxabi"), rf"\b{_LACKS}[^\n]{{0,60}}?{_VERSION}"),
     _words(
         "cpu-feature",
         ("avx", "sse4"),

@@ -64,6 +64,7 @@ INITIALISATION = (
     # stems of the word in any sentence: the texts of 126, 127 and 193 have none of them
     "initiali",
     "inicializ",
+    "inițializ",
     "inicjow",
     "initier",
     "инициализац",
