@@ -29,10 +29,10 @@ def python_error(said: Said, setting: Setting) -> list[Cause]:
     if len(setting.distributions) > 1:
         return mixed(said, setting)
     if not package:
-        return _of_releases(said)
+        return _of_releases(said, setting)
     if said.frame.endswith("_pb2.py") or (package == "google" and "protobuf" in said.frame):
         return protobuf(said, setting)
-    if not said.importing:
+    if not said.importing and not (package in _TENSORFLOWS and said.frame.endswith("__init__.py")):
         return []
     if package in _KERAS:
         return keras(said, setting)
@@ -55,10 +55,19 @@ _CALLS = re.compile(
 )
 
 
-def _of_releases(said: Said) -> list[Cause]:
+# Packages made for certain releases of TensorFlow, as people name them.
+_MADE_FOR = re.compile(
+    r"\b(?:importing|import|using|use|installing|installed) (tfp|tfa|tfx|tf2onnx|tensorflow[_ -](?:probability|addons"
+    r"|text|hub|datasets|io|federated|agents|model[_-]optimization|recommenders|decision[_-]forests)|horovod|deepmd)\b"
+)
+
+
+def _of_releases(said: Said, setting: Setting) -> list[Cause]:
     """No frame tells whose file it was; the words tell that one package does not know what another one asks."""
     if not _CALLS.search(said.detail):
         return []
+    if (package := _MADE_FOR.search(setting.whole)) is not None:
+        return [_of_another(said, package[1])]
     return [
         Cause(
             code="TFG414",
@@ -77,7 +86,9 @@ def _of_another(said: Said, package: str) -> Cause:
     return Cause(
         code="TFG416",
         message=f"{package} was made for another TensorFlow: its import ends in {said.errno}: {said.detail[:80]}",
-        why=f"the exception came out of {said.frame}, while the package was imported",
+        why=f"the exception came out of {said.frame}, while the package was imported"
+        if said.frame
+        else "the text names the package that is imported",
         decides=("the versions", f"python -m pip list | grep -iE 'tensorflow|{package}'; {CHECK}"),
         remedies=(
             Remedy("Install the release of that package made for this TensorFlow, or the TensorFlow it asks for."),

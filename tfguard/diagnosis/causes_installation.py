@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 
-from tfguard.diagnosis.cause import Cause, in_packages
+from tfguard.diagnosis.cause import Cause, in_packages, package_of
 from tfguard.diagnosis.causes_mixed import inside, mixed, over_one_another
 from tfguard.diagnosis.causes_requirements import CHECK, asks_as_keras, keras
 from tfguard.diagnosis.said import Said
@@ -342,8 +342,21 @@ def no_module_in_tensorflow(said: Said, setting: Setting) -> list[Cause]:
     ]
 
 
+# Names of TensorFlow 1 that Keras up to 2.2 asks for as soon as a layer is made; scripts ask for them seldom.
+_KERAS_ASKS = ("get_default_graph", "get_default_session")
+
+
+def _is_asked_by_keras(said: Said, setting: Setting) -> bool:
+    """By the frame, by the part of Keras that asks, or because no frame tells of anybody else."""
+    if said.frame:
+        return package_of(said.frame) in ("keras", "tf_keras")
+    return setting.mentions("tensorflow_backend.py", "keras") or not setting.frames
+
+
 def no_attribute(said: Said, setting: Setting) -> list[Cause]:
     """`module 'tensorflow' has no attribute`: of TensorFlow 1, or the module is not TensorFlow."""
+    if said.symbol in _KERAS_ASKS and _is_asked_by_keras(said, setting):
+        return keras(said, setting)
     if said.symbol in (
         "Session",
         "placeholder",

@@ -132,7 +132,7 @@ _TAKEN_BY_KERAS = frozenset(
 
 # Parts of TensorFlow without a promise that Keras 2 uses all the same, and hardly anybody else does.
 _WHERE_KERAS_TAKES = re.compile(
-    r"\.__internal__|^tensorflow\.python\.(?:distribute|trackable|checkpoint|eager\.context|training\.tracking"
+    r"\.__internal__|^tensorflow\.python\.(?:distribute|trackable|checkpoint|eager|training\.tracking"
     r"|saved_model|util\.tf_export|keras)\b|^tensorflow\.compat\.v2"
 )
 

@@ -52,21 +52,33 @@ _BLOCK = 7000
 
 _UNNAMED = re.compile(r"cannot import name ['\"]?(?P<name>\w{1,80})['\"]?\.?$", re.IGNORECASE)
 _FROM = re.compile(r"from (?P<module>[\w.]{1,100}) import [^\n]{0,200}")
+_PART = re.compile(r"No module named (?P<name>\w{1,80})$")  # Python 2: the last part of the name alone
+_WHOLE = re.compile(r"^\W{0,12}(?:from|import) (?P<module>\w{1,60}(?:\.\w{1,60}){1,8})\b")
 
 
 def completed(text: Text) -> Text:
     """The text, with the module named where an old Python left it out: it stands in the statement above."""
-    if "cannot import name" not in text.whole:
+    if "cannot import name" not in text.whole and "no module named" not in text.whole:
         return text
     lines = list(text.lines)
     for number, line in enumerate(lines):
         unnamed = _UNNAMED.search(line) if "annot import name" in line else None
-        if unnamed is None:
-            continue
-        for above in (*lines[max(0, number - 3) : number], line[: unnamed.start()]):
-            if (found := _FROM.search(above)) is not None and unnamed["name"] in found[0]:
-                lines[number] = f"{line} from '{found['module']}'"
+        if unnamed is not None:
+            for above in (*lines[max(0, number - 3) : number], line[: unnamed.start()]):
+                if (found := _FROM.search(above)) is not None and unnamed["name"] in found[0]:
+                    lines[number] = f"{line} from '{found['module']}'"
+        elif "o module named" in line and (part := _PART.search(line)) is not None:
+            for above in lines[max(0, number - 3) : number]:
+                module = _up_to(above, part["name"])
+                lines[number] = f"{line[: part.start('name')]}{module}" if module else lines[number]
     return Text(lines=tuple(lines), low=tuple(lowered(line) for line in lines))
+
+
+def _up_to(statement: str, name: str) -> str:
+    """The module that a statement imports, up to its part of that name; "" where it has none, or begins with it."""
+    found = _WHOLE.match(statement[:_A_LINE])
+    parts = found["module"].split(".") if found is not None else []
+    return ".".join(parts[: parts.index(name) + 1]) if name in parts[1:] and parts[0] != name else ""
 
 
 # Beginnings of what loaders say most, for a last line that was cut off.

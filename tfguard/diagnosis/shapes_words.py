@@ -86,6 +86,15 @@ SHAPES: tuple[Shape, ...] = (
         _both("numpy", r"(?:ABI|binary incompatib\w+|compiled (?:against|with|using)|downgrade\w*)"),
     ),
     _words("protobuf", ("protobuf", "_pb2"), _both(r"(?:protobuf|\w{1,60}_pb2)")),
+    _words("segfault", "fault", r"\bsegm[a-z]{3,12}[ -]fault"),
+    _words(
+        "segfault",
+        ("core dump", "dumped core", "dumps core"),
+        _both(
+            r"(?:\bcore dump(?:s|ed)?|\bdump(?:s|ed) core)\b",
+            r"(?:custom op\w*|SetShapeFn|InferenceContext|load_op_library|import\w*|load\w*)",
+        ),
+    ),
     _words("hdf5", ("h5py", "hdf5"), _both("(?:h5py|hdf5)")),
     _words(
         "keras",
