@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("diagnosis.post_mortem",),
     ("probing.child", "probing.instruction"),
     ("probing.*",),
-    ("guard",),
+    ("guard", "failed_load"),
     ("commands.*",),
     ("__main__", "__init__", "probing.inside"),
 )

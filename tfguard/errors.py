@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import sys
@@ -88,27 +89,52 @@ _ERRNOS = {
 NOT_THERE = ("not-installed", "another-environment", "no-wheel-for-this-python", "left-out-of-the-application")
 
 
-def error_for(report: Report) -> GuardError:
-    """The exception that fits what was checked; a tf.errors.NotFoundError too where TensorFlow is loaded."""
-    if report.kind == "import":
-        first = report.errors[0].slug if report.errors else ""
-        return GuardModuleNotFoundError(report) if first in NOT_THERE else GuardImportError(report)
-    not_found = getattr(getattr(sys.modules.get("tensorflow"), "errors", None), "NotFoundError", None)
-    return _also_not_found(report, not_found) if isinstance(not_found, type) else OpLibraryError(report)
+def error_for(report: Report, kind: str = "") -> GuardError:
+    """The exception that fits what was checked, and that is of the class named by `kind` too where Python allows that.
+
+    `kind` is a class of tf.errors or of Python's own: whoever catches what the real load raised catches this as well.
+    For an op library it is tf.errors.NotFoundError where nothing else is named and TensorFlow is loaded.
+    """
+    base = _base(report)
+    kind = kind or ("NotFoundError" if base is OpLibraryError else "")
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    also = getattr(errors, kind, None) or getattr(builtins, kind, None)
+    if not isinstance(also, type) or not issubclass(also, Exception) or issubclass(base, also):
+        return base(report)
+    try:
+        return _also(base, also, report)
+    except TypeError:  # two layouts of memory in one object, as of OSError and SyntaxError
+        return base(report)
 
 
-def _also_not_found(report: Report, not_found: type) -> OpLibraryError:
-    """An OpLibraryError that code catching tf.errors.NotFoundError catches as well."""
+def _base(report: Report) -> type[GuardError]:
+    if report.kind != "import":
+        return OpLibraryError
+    first = report.errors[0].slug if report.errors else ""
+    return GuardModuleNotFoundError if first in NOT_THERE else GuardImportError
 
-    class OpLibraryNotFoundError(OpLibraryError, not_found):  # type: ignore[misc]  # TensorFlow's class, known at run time
+
+def _also(base: type[GuardError], also: type[Exception], report: Report) -> GuardError:
+    """An exception of both classes, by the name of the first."""
+
+    class Both(base, also):  # type: ignore[misc, valid-type]  # the second is TensorFlow's, known at run time
         def __init__(self, report: Report) -> None:
-            OpLibraryError.__init__(self, report)
-            self._message, self._node_def, self._op, self._error_code = str(report), None, None, 5
+            base.__init__(self, report)
+            if hasattr(also, "error_code"):  # tf.errors.OpError has these from its own __init__, which is not called
+                self._message, self._node_def, self._op = str(report), None, None
+                self._error_code = _number(also.__name__)
 
         def __reduce__(self) -> tuple[object, ...]:
             # Whoever unpickles it may have TensorFlow loaded or not.
-            return error_for, (self.report,), self.__dict__
+            return error_for, (self.report, also.__name__), self.__dict__
 
-    OpLibraryNotFoundError.__name__ = OpLibraryNotFoundError.__qualname__ = "OpLibraryError"
-    OpLibraryNotFoundError.__module__ = OpLibraryError.__module__
-    return OpLibraryNotFoundError(report)
+    Both.__name__ = Both.__qualname__ = base.__name__
+    Both.__module__ = base.__module__
+    return Both(report)
+
+
+def _number(name: str) -> int:
+    """The code of a class of tf.errors: of OutOfRangeError that is tf.errors.OUT_OF_RANGE."""
+    words = "".join(f"_{one}" if one.isupper() else one for one in name.removesuffix("Error"))
+    number: int = getattr(sys.modules["tensorflow"].errors, words.lstrip("_").upper(), 2)  # 2: UNKNOWN
+    return number

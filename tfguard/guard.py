@@ -8,27 +8,18 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
-from dataclasses import replace
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType, TracebackType
-from typing import TYPE_CHECKING
 
 from tfguard.checks.check import StrPath, check_import, check_library
 from tfguard.errors import GuardError
 from tfguard.hosts.host import Host
-from tfguard.loader.trace import Failure, Trace
+from tfguard.loader.trace import Trace
 from tfguard.report import Report
-
-if TYPE_CHECKING:
-    from tfguard.finding import Finding
 
 # The packages whose import goes on with its check done: neither hook nor safe_import checks them once more.
 _checked: ContextVar[frozenset[str]] = ContextVar("tfguard_checked", default=frozenset())
-
-_OF_THE_INSTALLATION = ("TFG4", "TFG707")
-# ImportErrors of the import system about names, not files, by how they begin.
-_ABOUT_NAMES = ("cannot import name", "attempted relative import", "bad magic number")
 
 
 class GuardWarning(UserWarning):
@@ -86,14 +77,12 @@ class _Explaining:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _checked.reset(self._token)
-        if isinstance(error, ImportError):
-            explained = _explain_import(error, self._name, self._ignore, self._report)
+        if isinstance(error, Exception):
+            from tfguard.failed_load import explain_import
+
+            explained = explain_import(error, self._name, self._ignore, self._report)
             if explained is not None:
                 raise explained from error
-        if isinstance(error, OSError):  # of ctypes: its type must stay, so that whoever catches it still does
-            _annotate(error, self._name, self._ignore, self._report)
-        elif isinstance(error, Exception):
-            _note_installation(error, self._name, self._ignore)
 
 
 def load_op_library(path: StrPath | bytes, *, ignore: Collection[str] = ()) -> ModuleType:
@@ -101,7 +90,9 @@ def load_op_library(path: StrPath | bytes, *, ignore: Collection[str] = ()) -> M
 
     Imports TensorFlow, checked in the same way, where that has not happened. Raises OpLibraryError (GuardImportError
     where TensorFlow itself would not load) before anything is loaded. Where TensorFlow is loaded already the
-    exception is a tf.errors.NotFoundError as well.
+    exception is a tf.errors.NotFoundError as well. What the real load raises although every check passed (a definition
+    that TensorFlow refuses, an exception of the library's own code) is the cause of an OpLibraryError that says what
+    it comes from, and that is of the original's class as well.
     """
     name = os.fsdecode(path)
     if is_off():
@@ -120,8 +111,10 @@ def load_op_library(path: StrPath | bytes, *, ignore: Collection[str] = ()) -> M
     tensorflow = sys.modules["tensorflow"]
     try:
         module: ModuleType = tensorflow.load_op_library(name)
-    except tensorflow.errors.NotFoundError as error:
-        explained = _explain(str(error), name, name, ignore, checked, lambda: check_library(name, after="tensorflow"))
+    except Exception as error:
+        from tfguard.failed_load import explain_op
+
+        explained = explain_op(error, name, ignore, checked)
         if explained is None:
             raise
         raise explained from error
@@ -243,127 +236,3 @@ def _hold(check: Callable[[], Report]) -> tuple[GuardError | None, Report | None
     for text in texts:
         warnings.warn(text, GuardWarning, stacklevel=3)
     return None, report
-
-
-# --- a load that failed although its checks passed
-
-
-def _explain_import(
-    error: ImportError, name: str, ignore: Collection[str], checked: Report | None
-) -> GuardError | None:
-    """The guard's exception for an import that failed over a native file, None for any other failure."""
-    failed = _native_failure(error)
-    if failed is None:
-        return None
-    return _explain(str(failed), name, failed.path or "", ignore, checked, lambda: check_import(name))
-
-
-def _annotate(error: OSError, name: str, ignore: Collection[str], checked: Report | None) -> None:
-    """Note on an error of `ctypes.CDLL` what a check says; Python 3.10 has no such notes."""
-    if error.errno is None and hasattr(error, "add_note"):
-        explained = _explain(str(error), name, "", ignore, checked, lambda: check_import(name))
-        if explained is not None:
-            error.add_note(str(explained))
-
-
-def _note_installation(error: Exception, name: str, ignore: Collection[str]) -> None:
-    """Note on an exception of Python code what is wrong with the installation: there may be its cause."""
-    if isinstance(error, GuardError) or not hasattr(error, "add_note"):
-        return
-    try:
-        report = check_import(name, ignore=ignore)
-        found = tuple(one for one in report.findings if one.code.startswith(_OF_THE_INSTALLATION))
-        if found:
-            error.add_note(f"What tfguard finds in this installation:\n{replace(report, findings=found)}")
-    except Exception:  # fail open: the original exception says more than a fault of the guard
-        return
-
-
-def _explain(
-    text: str,
-    target: str,
-    path: str,
-    ignore: Collection[str],
-    checked: Report | None,
-    check: Callable[[], Report],
-) -> GuardError | None:
-    """The exception for a load that really failed with `text`: the finding that foresaw it first, else what the text
-    says by itself, and TFG901.
-
-    `checked` is the report from before the load, `check` looks once more, with symbols and nothing ignored.
-    """
-    try:
-        report = check()
-        foresaw = next((one for one in report.findings if one.loader_message and one.loader_message in text), None)
-        left_out = {ignore} if isinstance(ignore, str) else set(ignore)
-        rest = tuple(one for one in report.findings if one is not foresaw and one.code not in left_out)
-        if foresaw is not None:
-            return replace(report, findings=(replace(foresaw, severity="error"), *rest)).as_error()
-        told = _told(text, report, left_out)
-        unforeseen = _unforeseen(text, target, path, report, checked)
-        if told:  # one error is enough: what was checked is said beside it
-            unforeseen = tuple(replace(one, severity="warning", remedies=one.remedies[1:]) for one in unforeseen)
-        return replace(report, findings=told + unforeseen + rest).as_error()
-    except Exception:  # fail open: the original exception says more than a fault of the guard
-        return None
-
-
-def _told(text: str, report: Report, left_out: set[str]) -> tuple[Finding, ...]:
-    """What the real error's own words are known to come from; nothing where they are not known."""
-    from tfguard.diagnosis.post_mortem import diagnose
-
-    findings = diagnose(text, host=report.host, look=False).findings[:1]
-    return tuple(one for one in findings if one.severity == "error" and one.code not in left_out)
-
-
-def _unforeseen(text: str, target: str, path: str, report: Report, checked: Report | None) -> tuple[Finding, ...]:
-    from tfguard.case import Case
-    from tfguard.rules import judge
-
-    lines = text.strip().splitlines() or ["no reason was given"]
-    failure = Failure(kind="real-load", rule="", message=text, path=path, name=target, detail=lines[0])
-    trace = Trace(target=target, lookups=(), images=(), failure=failure)
-    findings = judge(Case(target=target, host=report.host, trace=trace, failure=failure))
-    files = {image.path for one in (checked, report) if one is not None for image in one.images}
-    what = f"{len(files)} {'library' if len(files) == 1 else 'libraries'}, down to {report.depth}"
-    return tuple(replace(one, evidence=(*one.evidence, ("checked", what))) for one in findings)
-
-
-def _native_failure(error: ImportError) -> ImportError | None:
-    """The exception in this chain that came out of loading a native module, None where there is none.
-
-    An exception whose type means something else to those who catch it (a requirement that is not installed), or that
-    the guard has raised itself, is left alone.
-    """
-    if isinstance(error, ModuleNotFoundError):
-        return None
-    found: ImportError | None = None
-    link: BaseException | None = error
-    seen: set[int] = set()
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        if isinstance(link, GuardError):
-            return None
-        if isinstance(link, ImportError) and _is_native(link):
-            found = link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    return found
-
-
-def _is_native(error: ImportError) -> bool:
-    """Whether dlopen or the init function of a native module raised this, and no line of Python."""
-    if isinstance(error, ModuleNotFoundError) or str(error).startswith(_ABOUT_NAMES):
-        return False
-    if error.path:  # set by the import system: _imp.create_dynamic
-        return error.path.endswith(tuple(EXTENSION_SUFFIXES))
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None:
-        return False
-    if last.tb_frame.f_code.co_filename.startswith(("<frozen importlib", __file__)):
-        return True  # raised below the import system, or below this module's own call of it
-    # Python cuts its own frames away: then the last one left stands at the import statement.
-    import opcode
-
-    return opcode.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] == "IMPORT_NAME"
