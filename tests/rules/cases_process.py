@@ -1,4 +1,4 @@
-"""Cases of the rules about what a process holds already: runtimes of OpenMP, a TensorFlow, ops, half an import, a package replaced."""
+"""Cases of the rules about what a process holds: OpenMP, a TensorFlow, ops, half an import, what was replaced."""
 
 from __future__ import annotations
 
