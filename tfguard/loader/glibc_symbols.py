@@ -135,6 +135,7 @@ def _refused_provider(process: Process, link: LinkMap, table: SymbolTable, scope
         need.file: provider
         for need in table.versions.needs
         if (provider := process.loaded_as(need.file)) is not None
+        and (provider.is_global or provider in scope)
         and (provided := process.table(provider)) is not None
         and not provided.versions.has_table
     }

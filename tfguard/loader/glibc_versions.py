@@ -39,6 +39,8 @@ def refused_versions(process: Process, link: LinkMap, host: Host) -> Failure | N
         if need.file != file:  # the needs of one file stand together
             file = need.file
             provider = process.loaded_as(file)
+            if provider is not None and file not in provider.names:  # the first of a soname is not what was asked for
+                provider = next((one for one in process.links if file in one.names), provider)
             provided = versions_of(provider.image) if provider is not None and provider.image is not None else None
         if provider is None or need.file not in provider.names:
             # An assertion of dl-version.c: whoever needs a version of a file must also need the file (G-121).
