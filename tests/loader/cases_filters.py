@@ -88,6 +88,37 @@ def _broken_symbol(scene: Scene) -> Load:
     return scene.load(scene.library("libtop.so", needed=("libf.so",), runpath="$ORIGIN"))
 
 
+def _circle(*, optional: bool) -> Callable[[Scene], Load]:
+    """Two needed libraries that name each other: ld.so puts each before the other until its stack is full."""
+
+    def lay_out(scene: Scene) -> Load:
+        for name, other in (("liba.so", "libb.so"), ("libb.so", "liba.so")):
+            filtees = (Filtee(other, optional=optional, after=0),)
+            scene.library(name, soname=name, filtees=filtees, runpath="$ORIGIN")
+        return scene.load(scene.library("libtop.so", needed=("liba.so",), runpath="$ORIGIN"))
+
+    return lay_out
+
+
+def _opened_after_need(scene: Scene) -> Load:
+    """A filter whose optional filtee was missing is walked again when another object needs it: by then it is loaded."""
+    _libraries(scene, "liba.so")
+    scene.library("sub/libf.so", soname="libf.so", filtees=(Filtee("liba.so", optional=True, after=0),))
+    first = scene.path("sub/libf.so")
+    top = scene.library("libtop.so", needed=("libf.so", "liba.so"), runpath="$ORIGIN")
+    return Load(names=((first, 0), (top, 0)))
+
+
+def _two_of_one_soname(scene: Scene) -> Load:
+    """Versions are those of the library that was asked for by name, a file of no versions is not looked up in."""
+    wanted = (Import(name="b", file="libb.so", version="V1"),)
+    scene.library("libf.so", filtees=(Filtee("libb.so", optional=True, after=0),))
+    keeper = scene.library(
+        "libkeep.so", soname="libb.so", needed=("libf.so",), runpath="$ORIGIN", exports=(Export(name="b"),)
+    )
+    return Load(names=((keeper, 0), (scene.library("libtop.so", imports=wanted), 0)))
+
+
 _N, _F, _A = DT_NEEDED, DT_FILTER, DT_AUXILIARY
 _TEXT = b"GROUP ( x ) " * 20
 
@@ -118,4 +149,8 @@ CASES = (
     Case("G-85-filtee-of-a-filtee", ANY, _filter_of_filter),
     Case("G-85-loaded-before", ANY, _loaded_before),
     Case("G-85-symbols-missing", ANY, _broken_symbol),
+    Case("G-85-circle", ANY, _circle(optional=False)),
+    Case("G-85-circle-of-auxiliaries", ANY, _circle(optional=True)),
+    Case("G-85-walked-again", ANY, _opened_after_need),
+    Case("G-85-asked-for-by-a-filter", ANY, _two_of_one_soname),
 )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.loader.scene import Scene, Unavailable
 from tests.rules.stage import Question, RuleCase
-from tests.support.elf_edit import dynamic_value, with_dynamic, with_segment
+from tests.support.elf_edit import dynamic_value, with_segment
 from tests.support.elf_writer import Export, Import, Library, write
-from tfguard.image import DF_1_NOOPEN, DT_FILTER, DT_NEEDED, DT_RELA, DT_TEXTREL, PT_LOAD
+from tfguard.image import DF_1_NOOPEN, DT_RELA, DT_TEXTREL, PT_LOAD, Filtee
 
 _PLAIN = write(Library(soname="op.so", exports=(Export(name="x"),)))
 _SOURCE = "int answer(void) { return 42; }"
@@ -83,9 +82,17 @@ def _token_in_secure_mode(scene: Scene) -> Question:
 def _filter(scene: Scene) -> Question:
     """Its filtee is there, and opening it dies all the same."""
     scene.library("libx.so.1", soname="libx.so.1", exports=(Export(name="x"),))
-    path = scene.library("op.so", needed=("libx.so.1",), runpath="$ORIGIN")
-    data = with_dynamic(Path(path).read_bytes(), DT_NEEDED, new_tag=DT_FILTER)
-    return Question(target=scene.write("op.so", data), host={"version": [2, 31]})
+    filtees = (Filtee("libx.so.1", optional=False, after=0),)
+    return Question(target=scene.library("op.so", filtees=filtees, runpath="$ORIGIN"), host={"version": [2, 31]})
+
+
+def _filters_in_a_circle(scene: Scene) -> Question:
+    """Each names the other, which ld.so must put before it."""
+    back = (Filtee("op.so", optional=False, after=0),)
+    scene.library("libx.so.1", soname="libx.so.1", filtees=back, runpath="$ORIGIN")
+    there = (Filtee("libx.so.1", optional=False, after=0),)
+    scene.library("op.so", soname="op.so", filtees=there, runpath="$ORIGIN")
+    return Question(target=scene.library("top.so", needed=("op.so",), runpath="$ORIGIN"))
 
 
 CASES = (
@@ -102,4 +109,5 @@ CASES = (
     RuleCase("TFG151", _text_relocation),
     RuleCase("TFG152", _token_in_secure_mode),
     RuleCase("TFG154", _filter),
+    RuleCase("TFG154-circle", _filters_in_a_circle),
 )  # fmt: skip

@@ -216,14 +216,22 @@ def token_in_secure_mode(case: Case) -> Verdict | None:
     )
 
 
-@rule("TFG154", "A filter, which this glibc cannot open")
+@rule("TFG154", "A filter, which glibc cannot open")
 def filter_not_openable(case: Case) -> Verdict | None:
     """The library names a filtee: another library whose symbols come before its own (DT_FILTER, DT_AUXILIARY).
 
     glibc up to 2.31 asserts that an object which is opened comes first in its own scope, and ends the process. What is
     needed by another library, or by a program at its start, may have a filtee there too.
+
+    Of libraries that name each other every glibc moves each before the other, until its stack is full.
     """
     failure = case.failure
+    if failure is not None and _is(case, "filters-in-a-circle"):
+        return Verdict(
+            message=f"{base(failure.path)} and its filtee {base(failure.name)} form a circle, which glibc never leaves",
+            evidence=file_rows(case, ("have", failure.path), ("and", failure.name)),
+            remedies=(*bypass(case), Remedy("Link one of them without -f and -F (--auxiliary, --filter).")),
+        )
     if failure is None or not _is(case, "filter"):
         return None
     version = ".".join(map(str, case.host.version))
