@@ -211,11 +211,19 @@ ADD_ONS = (
         12,
     ),
     AddOn(
-        "recommenders-addons",
-        ("tensorflow-recommenders-addons==0.8.1",),
-        "import tensorflow_recommenders_addons",
+        "decision-forests",
+        (
+            "tensorflow-decision-forests==1.12.0",
+            "tf-keras==2.19.0",
+            "pandas==2.2.3",
+            "python-dateutil",
+            "pytz",
+            "wurlitzer",
+            "ydf==0.11.0",
+        ),
+        "import tensorflow_decision_forests",
         "undefined symbol",
-        11,
+        12,
     ),
 )
 

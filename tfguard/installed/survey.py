@@ -104,12 +104,11 @@ def survey(
     needed = _needed(roots, here)
     deaths = known.deaths()
     # the RECORD of TensorFlow is read once: it has many thousand lines
-    rows = {one: rows_of_code(one) for one in (own if deep else (*own, *needed))}
-    standings = (
-        hash_all((*own, *needed), progress)
-        if deep
-        else tuple(stand(one, rows[one], sizes=not _is_conda(one)) for one in (*own, *needed))
-    )
+    rows = {one: rows_of_code(one) for one in (*own, *needed)}
+    # of what conda installed neither sizes nor hashes are those of RECORD
+    hashed = tuple(one for one in (*own, *needed) if deep and not _is_conda(one))
+    told = {one.distribution: one for one in hash_all(hashed, progress)} if hashed else {}
+    standings = tuple(told.get(one) or stand(one, rows[one], sizes=not _is_conda(one)) for one in (*own, *needed))
     owners, others = standings[: len(own)], standings[len(own) :]
     foreign = _foreign((*roots, *needed), python, host.loader)
     instead = next((one.distribution for one in foreign if one.distribution.name in family_of("tensorflow")), None)
