@@ -192,6 +192,103 @@ def test_taken(data: Callable[[], bytes], version: tuple[int, int, int], tmp_pat
     assert MacTree(tmp_path, {_PATH: data()}, version=version).play(_PATH).failure is None
 
 
+_PROGRAMS = False  # a check that dyld2 makes only for programs of a recent SDK
+_OLD: tuple[tuple[str, Callable[[], bytes], str, bool], ...] = (
+    ("bits", lambda: in_segment(_DATA, _INITPROT, "<I", 0x13),
+     "__DATA segment has invalid permission bits (0x13) in initprot", True),
+    ("most-bits", lambda: in_segment(_DATA, _MAXPROT, "<I", 0x83),
+     "__DATA segment has invalid permission bits (0x83) in maxprot", True),
+    ("not-readable", lambda: in_segment(_DATA, _INITPROT, "<I", 2), "__DATA segment is not mapped readable", True),
+    ("linkedit-at-start", lambda: in_segment(_LINKEDIT, _OFFSET, "<Q", 0),
+     "__LINKEDIT has fileoff==0 which overlaps mach_header", True),
+    ("two-linkedits", lambda: renamed(_DATA, b"__LINKEDIT"), "multiple __LINKEDIT segments", True),
+    ("no-linkedit", lambda: renamed(_LINKEDIT, b"__OTHER"), "missing __LINKEDIT segment", True),
+    ("text-writable", lambda: in_segment(_TEXT, _INITPROT, "<I", 7),
+     "__TEXT segment maps start of file but is writable", _PROGRAMS),
+    ("commands-not-mapped", lambda: in_segment(_TEXT, _FILESIZE, "<Q", 64),
+     "__TEXT segment does not map all of load commands", True),
+    ("two-starts", lambda: changed_in(_DATA, (_OFFSET, "<Q", 0), (_INITPROT, "<I", 1)),
+     "multiple segments map start of file: __TEXT __DATA", True),
+    ("no-start", lambda: in_segment(_TEXT, _FILESIZE, "<Q", 0),
+     "segment __TEXT has vmsize != filesize and is executable", _PROGRAMS),
+    ("too-large", lambda: in_segment(_DATA, _VMSIZE, "<Q", 1 << 63),
+     f"segment load command __DATA vmsize too large in {_PATH}", _PROGRAMS),
+    ("wraps", lambda: in_segment(_LINKEDIT, _VMADDR, "<Q", 2**64 - 16),
+     "segment load command __LINKEDIT wraps around address space", _PROGRAMS),
+    ("vmsize", lambda: in_segment(_DATA, _VMSIZE, "<Q", 0x1000), "segment __DATA has vmsize < filesize", _PROGRAMS),
+    ("no-access", lambda: changed_in(_DATA, (_VMSIZE, "<Q", 0x1000), (_INITPROT, "<I", 0)),
+     "unaccessable segment __DATA has non-zero filesize and vmsize", _PROGRAMS),
+    ("span", lambda: in_segment(_DATA, _OFFSET, "<Q", 8), "segment __DATA does not span all load commands", _PROGRAMS),
+    ("wrong-permissions", lambda: in_segment(_TEXT, _INITPROT, "<I", 1),
+     "load commands found in segment __TEXT with wrong permissions", _PROGRAMS),
+    ("vm-overlaps", lambda: in_segment(_LINKEDIT, _VMADDR, "<Q", 0x4000),
+     "segment __DATA vm overlaps segment __LINKEDIT", _PROGRAMS),
+    ("file-overlaps", lambda: in_segment(_DATA, _OFFSET, "<Q", 0x3000),
+     "segment __TEXT file content overlaps segment __DATA", _PROGRAMS),
+    ("linkedit-not-last", lambda: in_segment(_DATA, _OFFSET, "<Q", 0x20000),
+     "__LINKEDIT must be last segment", _PROGRAMS),
+    ("symtab-size", lambda: made(extra=(struct.pack("<2I24x", 0x2, 32),)), "LC_SYMTAB size wrong", True),
+    ("no-dysymtab", lambda: in_command(0xB, 0, 0x99), "missing LC_DYSYMTAB", True),
+    ("bind-before", lambda: in_command(_INFO, 16, 0x7000), "dyld bind info overlaps rebase info", _PROGRAMS),
+    ("bind-too-large", lambda: in_command(_INFO, 20, 0x80000000), "dyld bind info size overflow", _PROGRAMS),
+    ("bind-behind", lambda: in_command(_INFO, 20, 0x100000), "dyld bind info overruns __LINKEDIT", _PROGRAMS),
+    ("exports-before", lambda: in_command(_INFO, 40, 0x8000, exports={"_a": 0}),
+     "dyld export info overlaps lazy bind info", _PROGRAMS),
+    ("chained-before", lambda: in_command(0x80000034, 8, 0x7000, chained=True),
+     "dyld chained fixups info underruns __LINKEDIT", _PROGRAMS),
+    ("chained-behind", lambda: in_command(0x80000034, 12, 0x10000, chained=True),
+     "dyld chained fixups info overruns __LINKEDIT", _PROGRAMS),
+    ("symbols-before", lambda: in_command(0x2, 8, 0x7000, (12, 1)), "symbol table underruns __LINKEDIT", True),
+    ("many-symbols", lambda: in_command(0x2, 12, 0x10000001), "symbol table too large", True),
+    ("symbols-behind", lambda: in_command(0x2, 12, 0x1000), "symbol table overruns __LINKEDIT", True),
+    ("symbols-over-strings", lambda: in_command(0x2, 12, 2), "symbol table overlaps symbol strings", True),
+    ("strings-behind", lambda: in_command(0x2, 20, 0x4000), "symbol strings overrun __LINKEDIT", True),
+)  # fmt: skip
+_MAXPROT = 56
+_INFO = 0x80000022
+
+
+def renamed(number: int, name: bytes) -> bytes:
+    """A library with a segment under another name."""
+    data = bytearray(made())
+    struct.pack_into("16s", data, command(bytes(data), number) + 8, name)
+    return bytes(data)
+
+
+def changed_in(number: int, *changes: tuple[int, str, int]) -> bytes:
+    """A library with several fields of a segment changed."""
+    data = bytearray(made())
+    for field, layout, value in changes:
+        struct.pack_into(layout, data, command(bytes(data), number) + field, value)
+    return bytes(data)
+
+
+def in_command(kind: int, field: int, value: int, *more: tuple[int, int], **fields: object) -> bytes:
+    """A library with words of the load command of a kind changed."""
+    data = bytearray(made(imports=((1, "_x"),), **fields))
+    at = next(
+        at for at in (command(bytes(data), one) for one in range(1, 20)) if data[at : at + 4] == struct.pack("<I", kind)
+    )
+    for place, word in ((field, value), *more):
+        struct.pack_into("<I", data, at + place, word)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("version", [(10, 15, 0), (11, 6, 0)])
+@pytest.mark.parametrize(("data", "text", "certain"), [pytest.param(*row[1:], id=row[0]) for row in _OLD])
+def test_refused_by_the_older_engine(
+    data: Callable[[], bytes], text: str, certain: bool, version: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """dyld of 10.15 and 11 says what is wrong; where that hangs on the program, it is no error here (D-27)."""
+    failure = (
+        MacTree(tmp_path, {_PATH: data()}, version=version, architecture="arm64").play(_PATH, symbols=False).failure
+    )
+
+    assert failure is not None
+    assert f"{_PATH}: malformed mach-o image: {text}" in (failure.message or "")
+    assert failure.certain == certain
+
+
 _ARM, _INTEL = Macho(install_name="@rpath/a.dylib"), Macho(arch="x86_64", install_name="@rpath/a.dylib")
 
 

@@ -103,7 +103,7 @@ def test_sound_wheels(version: str, tmp_path: Path) -> None:
             ["TFG801"],
             id="rpath-removed",
         ),
-        pytest.param("macos-14-arm64", tensorflow() | _METAL, ["TFG812"], id="plugin-that-does-not-fit"),
+        pytest.param("macos-14-arm64", tensorflow() | _METAL, ["TFG415"], id="plugin-that-does-not-fit"),
         pytest.param(
             "macos-15.6-arm64", {"a/b.so": write(Macho(install_name="b"))[:0x6000]}, ["TFG811"], id="cut-short"
         ),
@@ -226,7 +226,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["check", "--host", "macos-14-arm64", sound, plugin]) == 0
     assert "tf.whl, metal.whl: ok, 4 libraries checked" in capsys.readouterr().out
     assert main(["check", "--host", "macos-14-arm64", plugin]) == 1
-    assert "TFG812 plugin-does-not-fit" in capsys.readouterr().out
+    assert "TFG415 plugin-of-another-tensorflow" in capsys.readouterr().out
     assert main(["check", "--host", "macos-14-arm64", "--json", str(library)]) == 1
     assert '"code": "TFG802"' in capsys.readouterr().out
     assert main(["check", "--host", "macos-14-arm64"]) == 2

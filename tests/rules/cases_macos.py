@@ -156,7 +156,7 @@ CASES: tuple[RuleCase, ...] = (
     RuleCase("TFG810", on_mac({OP: _op(rpaths=("@loader_path",) * 2, sdk="15.5")}, version=[15, 6, 0])),
     RuleCase("TFG811", on_mac({OP: write(_op())[:0x5000]}, version=[15, 6, 0])),
     RuleCase("TFG811-before-15.4", on_mac({OP: write(_op())[:0x5000]})),
-    RuleCase("TFG812", on_mac(_tensorflow("2.18.1") | _METAL, target="tensorflow", door="import")),
+    RuleCase("TFG415-metal", on_mac(_tensorflow("2.18.1") | _METAL, target="tensorflow", door="import")),
     RuleCase("TFG813", on_mac(_tensorflow() | {OP: _op(needs=(_FRAMEWORK, _SYSTEM))})),
     RuleCase("TFG814", on_mac({OP: _op(platform="ios")})),
     RuleCase("TFG816", _quarantined, warning=True),

@@ -29,14 +29,16 @@ SOUND: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = (
     ),
     ((("tensorflow==2.20.0", _ARM),), ("macos-12-arm64", "macos-15.6-arm64")),
     ((("tensorflow==2.19.1", _ARM),), ("macos-12-arm64", "macos-26-arm64")),
+    ((("tensorflow==2.19.1", _ARM), ("tensorflow-metal==1.2.0", _ARM)), ("macos-14.5-arm64", "macos-15.6-arm64")),
     ((("tensorflow==2.18.1", _ARM), ("tensorflow-metal==1.2.0", _ARM)), ("macos-14.5-arm64", "macos-15.6-arm64")),
-    ((("tensorflow==2.17.1", _ARM),), ("macos-12-arm64", "macos-26-arm64")),
+    ((("tensorflow==2.17.1", _ARM), ("tensorflow-metal==1.1.0", _ARM)), ("macos-12-arm64", "macos-26-arm64")),
     ((("tensorflow==2.16.2", _ARM), ("tensorflow-metal==1.1.0", _ARM)), ("macos-13.5-arm64", "macos-26-arm64")),
     ((("tensorflow==2.16.2", _INTEL),), ("macos-10.15-x86_64", "macos-12.6-x86_64", "macos-15-rosetta")),
     ((("tensorflow==2.15.1", _ARM),), ("macos-12-arm64", "macos-26-arm64")),
     # the files of 2.14 and before are in tensorflow-macos
     ((("tensorflow-macos==2.14.1", _ARM), ("tensorflow-metal==1.1.0", _ARM)), ("macos-12-arm64", "macos-26-arm64")),
-    ((("tensorflow-macos==2.13.1", _ARM),), ("macos-12-arm64", "macos-26-arm64")),
+    ((("tensorflow-macos==2.13.1", _ARM), ("tensorflow-metal==1.0.0", _ARM)), ("macos-12-arm64", "macos-26-arm64")),
+    ((("tensorflow-macos==2.13.1", _ARM), ("tensorflow-metal==1.0.1", _ARM)), ("macos-14.5-arm64",)),
     (
         (("numpy==2.3.4", "macosx_11_0_arm64"), ("h5py==3.14.0", "macosx_11_0_arm64")),
         ("macos-11-arm64", "macos-26-arm64"),
@@ -44,7 +46,10 @@ SOUND: tuple[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], ...] = (
     ((("grpcio==1.75.1", "macosx_11_0_universal2"),), ("macos-11-arm64", "macos-11-x86_64", "macos-26-arm64")),
 )
 
+# What each release of the plugin lacks of the first TensorFlow that it does not fit; it fits all before.
 UNFIT: tuple[tuple[str, str, str], ...] = (
+    ("tensorflow-macos==2.14.1", "tensorflow-metal==1.0.0", "TensorShapeProto"),
+    ("tensorflow-macos==2.14.1", "tensorflow-metal==1.0.1", "TensorShapeProto"),
     ("tensorflow==2.18.1", "tensorflow-metal==1.1.0", "LogMessage"),
     ("tensorflow==2.20.0", "tensorflow-metal==1.2.0", "_pywrap_tensorflow_internal.so"),
     (_TENSORFLOW, "tensorflow-metal==1.2.0", "_pywrap_tensorflow_internal.so"),
@@ -92,7 +97,7 @@ def test_unfit_plugin(tensorflow: str, metal: str, lacks: str, fetch: Callable[[
 
     report = check_wheels(paths, named_host("macos-14-arm64"))
 
-    assert [one.code for one in report.errors] == ["TFG812"]
+    assert [one.code for one in report.errors] == ["TFG415"]
     assert lacks in report.errors[0].message
 
 

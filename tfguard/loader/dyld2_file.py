@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfguard.hosts.mac import Mac
 from tfguard.image import Damage
+from tfguard.loader.dyld2_structure import malformed
 from tfguard.loader.dyld_file import Refusal, foreign_team
 from tfguard.macho_image import (
     CPU_ARM64,
@@ -100,21 +101,9 @@ def _refused_platform(image: MachoImage, mac: Mac) -> Refusal | None:
 
 
 def _refused_layout(image: MachoImage) -> Refusal | None:
-    """The part of the long list of checks that files damaged on their way fail (D-27)."""
-    wrong = "malformed mach-o image: "
-    names = [one.name for one in image.segments]
-    for one in image.segments:
-        if one.vmsize < one.filesize and (one.vmsize or one.protection):
-            return Refusal("malformed", "D-27", f"{wrong}segment {one.name} has vmsize < filesize")
-    if "__LINKEDIT" not in names:
-        return Refusal("malformed", "D-27", f"{wrong}missing __LINKEDIT segment")
-    if "__TEXT" not in names:
-        return Refusal("malformed", "D-27", f"{wrong}missing __TEXT segment that maps start of file")
-    if not (image.symbols[0] or image.bind.size or image.exports.size or image.chained_fixups.size):
-        text = f"{wrong}missing LC_SYMTAB, LC_DYLD_INFO, or LC_DYLD_CHAINED_FIXUPS"
-        return Refusal("malformed", "D-27", text, certain=False)
-    if not image.has_dysymtab:
-        return Refusal("malformed", "D-27", f"{wrong}missing LC_DYSYMTAB")
+    """What damaged or strange files fail: their structure (D-27), their end, on Apple silicon their signature."""
+    if (wrong := malformed(image)) is not None:
+        return Refusal("malformed", "D-27", wrong.text, wrong.certain)
     cut = next((one for one in image.segments if one.offset + one.filesize > image.length), None)
     if cut is not None:
         end = cut.offset + cut.filesize

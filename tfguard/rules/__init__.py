@@ -36,8 +36,8 @@ CAUSES: tuple[Rule, ...] = (
 )
 INSTALLATION: tuple[Rule, ...] = (*installation.RULES, *requirements.RULES)
 WARNINGS: tuple[Rule, ...] = (*file.WARNINGS, *symbol.WARNINGS, *guarding.WARNINGS)
-# On a Mac another loader decides, and none of the causes above holds but those about tfguard itself.
-CAUSES_ON_MAC: tuple[Rule, ...] = (*macos_needed.RULES, *macos.RULES, *guarding.RULES)
+# On a Mac another loader decides, and of the causes above only those about plugins and about tfguard itself hold.
+CAUSES_ON_MAC: tuple[Rule, ...] = (*plugin.RULES, *macos_needed.RULES, *macos.RULES, *guarding.RULES)
 WARNINGS_ON_MAC: tuple[Rule, ...] = (*macos_needed.WARNINGS, *macos.WARNINGS, *guarding.WARNINGS)
 CAUSES_ON_MUSL: tuple[Rule, ...] = (*musl.RULES, *CAUSES)
 GPU: tuple[Rule, ...] = gpu.RULES

@@ -41,53 +41,8 @@ _TENSORFLOW = ("libtensorflow_framework", "libtensorflow_cc", "_pywrap_tensorflo
 _SHOWN = 6
 
 
-def _is_plugin(case: Case) -> bool:
-    return "/tensorflow-plugins/" in case.target
-
-
 def _is_tensorflows(name: str) -> bool:
     return any(one in os.path.basename(name) for one in _TENSORFLOW)
-
-
-@rule("TFG812", "A plugin that does not fit the installed TensorFlow")
-def plugin_does_not_fit(case: Case) -> Verdict | None:
-    """A library in tensorflow-plugins, such as tensorflow-metal's, was built for another TensorFlow.
-
-    `import tensorflow` opens every library there, so that one which fails ends the import. A plugin takes symbols and
-    library names of the TensorFlow that it was built with: tensorflow-metal 1.1 fits 2.16 and 2.17, 1.2 also 2.18 and
-    2.19, and none of them 2.20 and later.
-    """
-    failure = failure_of(case, "dylib-missing", "macho-symbol")
-    if failure is None or not _is_plugin(case):
-        return None
-    have = f"TensorFlow {case.framework}" if case.framework else "the installed TensorFlow"
-    origin = case.origin
-    plugin = f"{origin.distribution} {origin.version}" if origin is not None else os.path.basename(case.target)
-    lacks = os.path.basename(failure.name) if failure.kind == "dylib-missing" else _symbol(failure)
-    distribution = origin.distribution if origin is not None else "tensorflow-metal"
-    remedies = [
-        Remedy(
-            "Take the plugin away: TensorFlow then runs on the processor.", f"{PYTHON} -m pip uninstall {distribution}"
-        )
-    ]
-    if distribution == "tensorflow-metal":
-        fitting = Remedy(
-            "Install releases that fit each other.",
-            f'{PYTHON} -m pip install "tensorflow==2.19.*" "tensorflow-metal==1.2.0"',
-        )
-        remedies.append(fitting)
-    return Verdict(
-        message=f"{plugin} does not fit {have}: {lacks} is missing",
-        path=case.target,
-        evidence=(
-            ("plugin", case.target),
-            ("missing", lacks),
-            *((("wanted of", failure.unmet[0].library or "any library"),) if failure.unmet else ()),
-            ("this is", system_of(case)),
-            *says(case),
-        ),
-        remedies=tuple(remedies),
-    )
 
 
 @rule("TFG813", "A library that needs TensorFlow to be loaded before it")
@@ -239,7 +194,7 @@ def macos_too_old(case: Case) -> Verdict | None:
     if image is None or image.minos <= mac.version:
         return None
     name, wanted = os.path.basename(image.path), version_text(image.minos)
-    missing = (("missing", _symbol(failure)),) if failure is not None else ()
+    missing = (("missing", missing_symbol(failure)),) if failure is not None else ()
     return Verdict(
         message=f"{name} is built for macOS {wanted} and later, this is {version_text(mac.version)}",
         path=image.path,
@@ -275,7 +230,7 @@ def macho_symbol_not_found(case: Case) -> Verdict | None:
     count = len(failure.unmet)
     more = f", and {count - 1} more" if count > 1 else ""
     name = os.path.basename(failure.path)
-    rows = [("needed by", failure.path), ("missing", _symbol(failure))]
+    rows = [("needed by", failure.path), ("missing", missing_symbol(failure))]
     rows += [("" if i else "also", _readable(one.name)) for i, one in enumerate(failure.unmet[1:_SHOWN])]
     rows += [("expected in", first.library or "any loaded library (flat name space)"), ("this is", system_of(case))]
     if not first.certain and (sdk := mac_of(case).sdk) is not None:
@@ -285,14 +240,15 @@ def macho_symbol_not_found(case: Case) -> Verdict | None:
     why = built if of_tensorflow else "what it was built with and what is here do not belong together"
     again = install_again(case, why)
     return Verdict(
-        message=f"{name} needs {_symbol(failure)}, which {lacks}{more}",
+        message=f"{name} needs {missing_symbol(failure)}, which {lacks}{more}",
         path=failure.path,
         evidence=(*rows, *says(case)),
         remedies=(again if again is not None else build_again(case, why),),
     )
 
 
-def _symbol(failure: Failure) -> str:
+def missing_symbol(failure: Failure) -> str:
+    """The first symbol that was not found, as C++ source spells it; empty where none was looked for."""
     return _readable(failure.unmet[0].name) if failure.unmet else ""
 
 
@@ -302,7 +258,6 @@ def _readable(name: bytes) -> str:
 
 
 RULES = (
-    plugin_does_not_fit,
     dyld_path_stripped,
     tensorflow_not_loaded_yet,
     dylib_missing,
