@@ -65,6 +65,8 @@ class Process:
         self.static_tls: StaticTls | None = None  # looked at only once an object asks for a place in it
         for link in self.links:
             self._index(link)
+        if self.main is not None and "LD_PRELOAD" in host.environment:
+            self._name_preloads()
 
     def __enter__(self) -> Process:
         return self
@@ -80,6 +82,15 @@ class Process:
             # ld.so keeps no file number of the program and of itself: they are mapped a second time (G-111).
             if not link.is_main and not link.is_loader:
                 self._by_file.setdefault((link.image.device, link.image.inode), link)
+
+    def _name_preloads(self) -> None:
+        """Of a file that is preloaded by its path and by a bare name too, the loader keeps both names (G-160)."""
+        for name, _ in preloaded(self.host):
+            if "/" not in name and self.loaded_as(name) is None:
+                found = search(Query(name, self.host, self.main, self.main), self.directories).head
+                link = self._by_file.get((found.device, found.inode)) if found is not None else None
+                if link is not None:
+                    self.answers_to(link, name)
 
     def index_anew(self) -> None:
         """Of several objects that answer to a name, the first in load order is taken; that order has changed."""
