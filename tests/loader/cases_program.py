@@ -197,7 +197,16 @@ def _secure_tunable(scene: Scene) -> Load:
 
 _MISSING = "libx.so.1: cannot open"
 
+
+def _preloaded_twice(scene: Scene) -> Load:
+    """Of a file that is preloaded by its path and by a name that only the program's path finds, both are known."""
+    first = scene.library("p/libname.so")
+    top = scene.library("top/libtop.so", needed=("libname.so",))
+    return scene.load(top, environment={"LD_PRELOAD": f"{first}:libname.so"}, program=_program(scene, new=True))
+
+
 CASES = (
+    Case("G-160-preloaded-by-path-and-by-name", LOADS, _preloaded_twice),
     Case("G-64-rpath-of-the-program", LOADS, _search()),
     Case("G-64-runpath-of-the-program-serves-nobody", _MISSING, _search(new=True)),
     Case("G-64-rpath-of-the-program-before-library-path", LOADS, _search(library_path="l")),

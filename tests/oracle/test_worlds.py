@@ -56,6 +56,19 @@ def test_a_seed_gives_one_forest() -> None:
     assert grow(7, "/r") != grow(8, "/r")
 
 
+def test_forests_have_filtees() -> None:
+    """Of both kinds, in some of the forests."""
+    filtees = [
+        filtee
+        for seed in range(100)
+        for plant in grow(seed, "/r").plants
+        if plant.library is not None
+        for filtee in plant.library.filtees
+    ]
+
+    assert {one.optional for one in filtees} == {True, False}
+
+
 def test_shrinking_keeps_what_matters() -> None:
     """Of a forest that is wrong because one library needs another, these two and one load are left."""
     forest = grow(5, "/r")

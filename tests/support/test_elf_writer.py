@@ -16,7 +16,7 @@ from tests.support.here import is_glibc_x86_64
 from tests.support.real_loader import Load, ask
 from tfguard.binary.elf import look_at
 from tfguard.binary.symbols import SymbolTable
-from tfguard.image import Image
+from tfguard.image import Filtee, Image
 
 pytestmark = pytest.mark.skipif(not is_glibc_x86_64() or not COMMAND, reason="needs glibc on x86-64 and gcc")
 
@@ -107,6 +107,22 @@ def test_says_what_the_compiler_says(tmp_path: Path) -> None:
         # A linker exports the names of versions as symbols, too.
         theirs["symbols"] = {key: value for key, value in theirs["symbols"].items() if not key.startswith("P_")}
         assert ours == theirs
+
+
+def test_filtees_stand_where_they_are_said(tmp_path: Path) -> None:
+    """Among what is needed, in file order, as the reader gives them."""
+    filtees = (Filtee("libf.so", optional=False, after=0), Filtee("libg.so", optional=True, after=1))
+    path = tmp_path / "libx.so"
+    path.write_bytes(write(Library(soname="libx.so", needed=("liba.so", "libb.so"), filtees=filtees)))
+
+    image = look_at(str(path)).content
+    with path.open("rb") as file:
+        dynamic = next(one for one in ELFFile(file).iter_segments() if isinstance(one, DynamicSegment))
+        tags = [tag.entry.d_tag for tag in dynamic.iter_tags()][:4]
+
+    assert isinstance(image, Image)
+    assert (image.needed, image.filtees) == (("liba.so", "libb.so"), filtees)
+    assert tags == ["DT_FILTER", "DT_NEEDED", "DT_AUXILIARY", "DT_NEEDED"]
 
 
 def test_loads_as_the_compiler_s_does(tmp_path: Path) -> None:
