@@ -119,6 +119,16 @@ def _two_of_one_soname(scene: Scene) -> Load:
     return Load(names=((keeper, 0), (scene.library("libtop.so", imports=wanted), 0)))
 
 
+def _name_of_one_that_is_gone(scene: Scene) -> Load:
+    """A filtee that is moved behind an object of its soname answers to it again when that load has failed."""
+    keeper = scene.library("libkeep.so", soname="libb.so")
+    scene.library("liba.so", filtees=(Filtee("libb.so", optional=False, after=0),))
+    broken = scene.library(
+        "libbroken.so", soname="libb.so", needed=("liba.so",), runpath="$ORIGIN", imports=(Import(name="nowhere"),)
+    )
+    return Load(names=((broken, 0), (scene.path("liba.so"), 0)), before=((keeper, 0),))
+
+
 _N, _F, _A = DT_NEEDED, DT_FILTER, DT_AUXILIARY
 _TEXT = b"GROUP ( x ) " * 20
 
@@ -153,4 +163,5 @@ CASES = (
     Case("G-85-circle-of-auxiliaries", ANY, _circle(optional=True)),
     Case("G-85-walked-again", ANY, _opened_after_need),
     Case("G-85-asked-for-by-a-filter", ANY, _two_of_one_soname),
+    Case("G-85-name-of-one-that-is-gone", ANY, _name_of_one_that_is_gone),
 )

@@ -93,7 +93,7 @@ class Process:
                     self.answers_to(link, name)
 
     def index_anew(self) -> None:
-        """Of several objects that answer to a name, the first in load order is taken; that order has changed."""
+        """Of several objects that answer to a name the first in load order is taken, which is another now."""
         self._by_name.clear()
         self._by_file.clear()
         for link in self.links:
@@ -147,8 +147,7 @@ class Process:
         gone = {id(link) for link in play.new}
         self.links = [link for link in self.links if id(link) not in gone]
         self._tables.let_go(play.new)
-        self._by_name = {name: link for name, link in self._by_name.items() if id(link) not in gone}
-        self._by_file = {file: link for file, link in self._by_file.items() if id(link) not in gone}
+        self.index_anew()
         self.resolved = {key: link for key, link in self.resolved.items() if id(link) not in gone}
 
     def places(self, name: str, requirer: LinkMap | None) -> Iterator[str]:
