@@ -210,21 +210,6 @@ ADD_ONS = (
         "undefined symbol",
         12,
     ),
-    AddOn(
-        "decision-forests",
-        (
-            "tensorflow-decision-forests==1.12.0",
-            "tf-keras==2.19.0",
-            "pandas==2.2.3",
-            "python-dateutil",
-            "pytz",
-            "wurlitzer",
-            "ydf==0.11.0",
-        ),
-        "import tensorflow_decision_forests",
-        "undefined symbol",
-        12,
-    ),
 )
 
 
