@@ -93,7 +93,8 @@ survey: $(TEST_READY)  ## load every shared object of a hundred packages, and co
 peers: $(BENCH_READY)  ## put every question of the loader's tests to ldd, libtree, lddtree and auditwheel as well
 	@nice -n 15 $(PY) -m tests.peers $(PEERS_ARGS)
 
-mac-oracle: $(DEMO_READY)  ## on a Mac with clang: ask its dyld, compare with what tfguard foresees, print JSON
+mac-oracle: $(VENV_READY)  ## on a Mac with clang: ask its dyld, compare with what tfguard foresees, print JSON
+	@$(PY) -m pip install $(PIP_FLAGS) -e . >&2
 	@$(PY) tools/mac_oracle.py
 
 docs: $(DEMO_READY)  ## write the generated pages anew
@@ -114,7 +115,7 @@ $(VENV_READY):
 	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON); say make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.exit("make: TensorFlow \
 	$(TENSORFLOW_RELEASE) needs Python 3.10 to 3.13, $(PYTHON) is %d.%d; say make PYTHON=python3.13" % sys.version_info[:2])'
-	@echo "setting up .venv"
+	@echo "setting up .venv" >&2
 	@$(call make_venv,$(PYTHON),.venv)
 	@touch $@
 

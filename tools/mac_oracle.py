@@ -176,6 +176,31 @@ def answer_of(output: str, status: int) -> Answer:
     return Answer(ok=told["ok"], code=told["code"], foreseen=told["foreseen"], real=real, died=died)
 
 
+def row_of(oracle: Oracle, own: str) -> dict[str, object]:
+    """Build and load one in a folder of its own; what came of it, as JSON has it."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            answer = ask(oracle, Path(folder).resolve(), own)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", None) or b""
+            why = f"{error} {said.decode('utf-8', 'replace') if isinstance(said, bytes) else said}".strip()
+            return {"name": oracle.name, "difference": f"could not be asked: {why}"}
+    facts: dict[str, object] = {name: getattr(answer, name) for name in ("ok", "code", "foreseen", "real", "died")}
+    return {"name": oracle.name, "difference": difference(answer), **facts}
+
+
+def summary(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """All answers with the machine that gave them, those that differ once more on their own."""
+    return {
+        "macos": platform.mac_ver()[0],
+        "processor": platform.machine(),
+        "python": sys.version.split()[0],
+        "asked": len(rows),
+        "differences": [row for row in rows if row["difference"] is not None],
+        "all": list(rows),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Ask all, or list them."""
     parser = argparse.ArgumentParser(description="Compare tfguard with the dyld of this Mac.")
@@ -189,20 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.platform != "darwin":
         sys.stderr.write("mac_oracle: this is no Mac, and only a Mac's dyld can be asked (--list works anywhere)\n")
         return 2
-    rows: list[dict[str, object]] = []
-    for oracle in ORACLES:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                answer = ask(oracle, Path(folder).resolve(), own)
-            except (OSError, ValueError, subprocess.CalledProcessError) as error:
-                rows.append({"name": oracle.name, "difference": f"could not be asked: {error}"})
-                continue
-        row: dict[str, object] = {name: getattr(answer, name) for name in ("code", "foreseen", "real", "died")}
-        rows.append({"name": oracle.name, "difference": difference(answer), **row})
-    different = [row for row in rows if row["difference"] is not None]
-    facts = {"macos": platform.mac_ver()[0], "processor": platform.machine(), "python": sys.version.split()[0]}
-    print(json.dumps({**facts, "asked": len(rows), "differences": different, "all": rows}, indent=2))
-    return 1 if different else 0
+    found = summary([row_of(oracle, own) for oracle in ORACLES])
+    print(json.dumps(found, indent=2))
+    return 1 if found["differences"] else 0
 
 
 if __name__ == "__main__":
