@@ -28,7 +28,8 @@ _MALFORMED = re.compile(
 )
 _PLATFORM = re.compile(r"incompatible platform|not built for platform|built for (?:a )?simulator")
 _ABSENT = re.compile(r"no such file|image not found|not in dyld cache|no LC_RPATH|errno=2\b|not a file")
-_SYSTEMS = re.compile(r"^/usr/lib/|^/System/Library/", re.IGNORECASE)
+# What lies there is a part of macOS, but for what Swift for TensorFlow is built to find there.
+_SYSTEMS = re.compile(r"^/usr/lib/(?!swift/libswift(?:TensorFlow|Python))|^/System/Library/", re.IGNORECASE)
 # Helpers of compilers (arithmetic of wide types, thread-locals) have three underscores too, and are no part of macOS.
 _COMPILERS = re.compile(
     r"^___(?:add|sub|mul|div|mod|neg|pow|fix|float|ext|trunc|cmp|unord|eq|ne|lt|le|gt|ge|udiv|umod|ash|lsh|emutls)"

@@ -247,7 +247,7 @@ def no_native(said: Said, setting: Setting) -> list[Cause]:
         ),
     )
     internal = "internal" in said.object or said.object.startswith("tensorflow")
-    if not said.object.rpartition(".")[2].startswith("_pywrap"):
+    if not said.object.rpartition(".")[2].startswith("_pywrap") or setting.mentions("32 bit", "32-bit", "32bit"):
         return [other, partial]
     return [partial, other] if internal else [other, partial]
 

@@ -253,16 +253,19 @@ def _of_cxx_standard(symbol: str, path: str, said: Said, setting: Setting) -> li
 
 def _of_string_abi(symbol: str, path: str, said: Said, setting: Setting) -> list[Cause]:
     new, old = bool(_NEW_STRING.search(symbol)), bool(_OLD_STRING.search(symbol) or _GIVES_STRING.search(symbol))
-    if not (new or old):
+    told = not symbol and setting.mentions("cxx11_abi")
+    if not (new or old or told):
         return []
-    have = "1" if new else "0"
+    have = "1" if new else "0" if old else "one value"
     whose = "TensorFlow" if _TENSORFLOWS.search(symbol) else "the library it binds to"
     spelling = "the new spelling of std::string (cxx11)" if new else "the old spelling of std::string"
     cause = Cause(
         code="TFG501",
         message=f"{name(said, 'the library')} is built with _GLIBCXX_USE_CXX11_ABI={have}, {whose} with the other"
         f" value",
-        why=f"the symbol has {spelling}; a twin with the other one is what {whose} exports",
+        why="the text names the flag, and no symbol"
+        if told
+        else f"the symbol has {spelling}; a twin with the other one is what {whose} exports",
         decides=(
             "the flag of the installed TensorFlow",
             'python -c "import tensorflow as tf; print(tf.sysconfig.get_compile_flags())"',

@@ -171,7 +171,8 @@ GLIBC: tuple[Shape, ...] = (
     _glibc(
         "symbol",
         "undefined symbol",
-        r"undefined symbol(?: ?[:=]? ?['\"<]?(?P<symbol>[A-Za-z_$][\w$.@]{0,2000}))?"
+        r"undefined symbol(?: ?[:=]? ?['\"<]?(?P<symbol>"
+        r"(?!(?:errors?|issues?|problems?|messages?|when|while|after|with)\b)[A-Za-z_$][\w$.@]{0,2000}))?"
         r"(?:,? ?version (?P<version>[\w.+-]{1,100}))?",
     ),
     shape(

@@ -55,6 +55,7 @@ SHAPES: tuple[Shape, ...] = (
         "missing-words",
         ".so",
         r"\b(?:does(?:n't| not) have|don't have|lacks?|without|needs?|requires?|depends on|where is|missing|no|not find"
+        r"|(?:not able|unable) to (?:find|load|locate|open)"
         r"|(?:Import|OS|Runtime)Error:) (?:the )?(?:library |file )?['\"]?"
         r"(?P<object>lib[\w+-]{1,60}\.so(?:\.\d{1,4}){0,3})\b(?!:)",
     ),
@@ -86,6 +87,7 @@ SHAPES: tuple[Shape, ...] = (
         _both("numpy", r"(?:ABI|binary incompatib\w+|compiled (?:against|with|using)|downgrade\w*)"),
     ),
     _words("protobuf", ("protobuf", "_pb2"), _both(r"(?:protobuf|\w{1,60}_pb2)")),
+    _words("protobuf", "protoc", _both(r"\bprotoc\b", r"(?:_pb2|versions?\b|版本)")),
     _words("segfault", "fault", r"\bsegm[a-z]{3,12}[ -]fault"),
     _words(
         "segfault",
