@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tfguard.diagnosis.judging import Judged, ranked
-from tfguard.diagnosis.reading import messages
+from tfguard.diagnosis.reading import reading
 from tfguard.diagnosis.said import HARMLESS, WORDS, Said
 from tfguard.diagnosis.setting import Setting, setting_of
 from tfguard.diagnosis.text import clean
@@ -93,8 +93,7 @@ def _diagnose(text: str, host: Host | None, ignore: Collection[str], *, look: bo
     if reported is not None and reported.findings:
         return reported
     left_out = {code.upper() for code in ((ignore,) if isinstance(ignore, str) else ignore)}
-    ready = clean(text)
-    said = messages(ready)
+    ready, said = reading(clean(text))
     setting = setting_of(ready)
     judged = ranked(said, setting)
     findings = _findings(judged, setting)

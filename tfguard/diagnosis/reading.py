@@ -71,7 +71,7 @@ def completed(text: Text) -> Text:
             for above in lines[max(0, number - 3) : number]:
                 module = _up_to(above, part["name"])
                 lines[number] = f"{line[: part.start('name')]}{module}" if module else lines[number]
-    return Text(lines=tuple(lines), low=tuple(lowered(line) for line in lines))
+    return Text(lines=tuple(lines), low=tuple(lowered(line) for line in lines), widths=text.widths)
 
 
 def _up_to(statement: str, name: str) -> str:
@@ -146,21 +146,58 @@ def unwrapped(text: Text) -> Text:
     return Text(lines=tuple(lines), low=tuple(map(lowered, lines)))
 
 
+# Columns at which mail programs break lines, with what quotes add; a word that is longer stands alone.
+_NARROW, _USUAL, _MAIL = 66, 72, 90
+
+
+# What begins a line of its own whatever room there was above it.
+_NEW = re.compile(
+    r"File ['\"]|Traceback|[\w.]{0,200}(?:Error|Exception)\b|During handling|The above exc|Referenced from:"
+    r"|Expected in:|Reason:|import |from [\w.]{1,100} import "
+)
+
+
+def refilled(text: Text) -> Text:
+    """The text with lines put together that a mail program has broken between words; itself where none shows.
+
+    Such a line is as wide as the next word allows.
+    """
+    if len(text.widths) != len(text.lines) or _is_log(text):
+        return text
+    width = max((width for line, width in zip(text.lines, text.widths, strict=True) if " " in line), default=0)
+    if width > _MAIL:
+        return text
+    width = width if width >= _NARROW else _USUAL
+    lines: list[str] = []
+    goes_on = False
+    for number, line in enumerate(text.lines):
+        if goes_on and len(lines[-1]) < 4000:
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+        below = text.lines[number + 1] if number + 1 < len(text.lines) else ""
+        word = below.split(" ", 1)[0]
+        goes_on = bool(word) and text.widths[number] + 1 + len(word) > width and not _NEW.match(below)
+    return Text(lines=tuple(lines), low=tuple(map(lowered, lines)))
+
+
 def messages(text: Text) -> tuple[Said, ...]:
     """What is said in a text, in its order; of equal messages the first."""
+    return reading(text)[1]
+
+
+def reading(text: Text) -> tuple[Text, tuple[Said, ...]]:
+    """The text with its lines as they were before something broke them, and what is said in it."""
     text = completed(text)
-    whole = unwrapped(text)
-    if whole is not text:
+    found: tuple[Said, ...] = ()
+    for whole in (*(one for one in (unwrapped(text), refilled(text)) if one is not text), text):
         found = _in_lines(whole.lines, whole.low)
         if any(one.weight <= 2 for one in found):
-            return found
-    found = _in_lines(text.lines, text.low)
-    if any(one.weight <= 2 for one in found):
-        return found
+            return whole, found
     whole = uncut(text)
     if whole is not text:
-        return (*_in_lines(whole.lines[-1:], whole.low[-1:]), *found)
-    return (*_across_lines(text), *found)
+        return text, (*_in_lines(whole.lines[-1:], whole.low[-1:]), *found)
+    return text, (*_across_lines(text), *found)
 
 
 def _across_lines(text: Text) -> tuple[Said, ...]:
