@@ -28,6 +28,8 @@ _MALFORMED = re.compile(
 )
 _PLATFORM = re.compile(r"incompatible platform|not built for platform|built for (?:a )?simulator")
 _ABSENT = re.compile(r"no such file|image not found|not in dyld cache|no LC_RPATH|errno=2\b|not a file")
+# Functions of Apple's own frameworks, by their first letters.
+_APPLES = re.compile(r"^_(?:SSL|Sec|CF|CG|NS|IO|AudioUnit|objc_|os_unfair|os_log|dispatch_|kSec|kCF|vImage)[A-Za-z]")
 # What lies there is a part of macOS, but for what Swift for TensorFlow is built to find there.
 _SYSTEMS = re.compile(r"^/usr/lib/(?!swift/libswift(?:TensorFlow|Python))|^/System/Library/", re.IGNORECASE)
 # Helpers of compilers (arithmetic of wide types, thread-locals) have three underscores too, and are no part of macOS.
@@ -367,6 +369,8 @@ def _newer_than_here(said: Said, requirer: str, why: str) -> Cause:
 
 
 def _looks_systems(raw: str) -> bool:
+    if _APPLES.match(raw):
+        return True
     return raw.startswith("___") and not raw.startswith("___Z") and not _COMPILERS.match(raw)
 
 

@@ -76,6 +76,7 @@ SHAPES: tuple[Shape, ...] = (
     _words("exec-stack", ("execstack", "executable stack"), r"execstack|executable stack"),
     _words("cannot-map", "noexec", r"\bnoexec\b"),
     _words("text-relocation", "selinux", _both("SELinux", r"(?:den\w+|block\w+|permission|enforc\w+)")),
+    _words("openmp-twice", "omp: error #15", r"OMP: Error #15: Initializing (?P<object>lib\S{1,60})?"),
     _words(
         "openmp-twice",
         ("openmp", "libiomp", "libomp"),
@@ -113,6 +114,7 @@ SHAPES: tuple[Shape, ...] = (
     _words(
         "signature-words", ("codesign", "code sign", "notari", "quarantine"), r"code ?sign\w*|notari[sz]\w+|quarantine"
     ),
+    _words("wheel-words", "supported wheel", r"(?:which|what|not?|un) ?[^\n]{0,30}?supported wheel"),
     _words(
         "wheel-words",
         ("wheel", ".whl"),
