@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.diagnosis.test_marks import example, parsed
 from tfguard.diagnosis.post_mortem import diagnose
 from tfguard.diagnosis.reading import SHAPES
+from tfguard.diagnosis.shape import Shape
 from tfguard.report import Report
 
 MEGABYTE = 1 << 20
@@ -95,6 +97,28 @@ def test_bombs(fill: str) -> None:
     for mark in MARKS[FILLS.index(fill) :: len(FILLS)]:
         line = f"{mark} {fill * (5000 // len(fill))} {mark}"
         answered(line)
+
+
+@pytest.mark.parametrize("shape", SHAPES[::8], ids=[f"{n * 8}-{one.kind}" for n, one in enumerate(SHAPES[::8])])
+def test_near_matches(shape: Shape) -> None:
+    """Texts that a pattern matches, but for what they end in, on one long line and on many: of each eighth shape."""
+    for text in near_matches(shape, 1 << 17):
+        answered(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES, ids=[f"{number}-{one.kind}" for number, one in enumerate(SHAPES)])
+def test_a_megabyte_of_near_matches(shape: Shape) -> None:
+    for text in near_matches(shape, MEGABYTE):
+        answered(text)
+
+
+def near_matches(shape: Shape, size: int) -> list[str]:
+    """Texts of this size made from the shape's own pattern: whole, with the last quarter of each cut off, repeated."""
+    chance = random.Random(shape.pattern.pattern)
+    made = [example(parsed(shape), chance).replace("\n", " ") for _ in range(20)]
+    cut = [f"{one[: len(one) * 3 // 4]} {chance.choice(shape.marks)} {n}" for n, one in enumerate(made)]
+    return [joint.join(cut * (size // max(1, sum(map(len, cut)) + len(cut)) + 1))[:size] for joint in (" ", "\n", "")]
 
 
 def test_the_error_at_the_end_of_a_long_log_is_found() -> None:

@@ -55,6 +55,29 @@ def test_nothing_personal() -> None:
     assert name == "root" or name not in anonymous(f"the files of {name} are here")
 
 
+PERSONAL = {
+    "/home/jane/x.so": "/home/USER/x.so",
+    "/var/home/jane/x.so": "/var/home/USER/x.so",
+    "/mnt/c/Users/jane/x.dll": "/mnt/c/Users/USER/x.dll",
+    r"C:\Users\jane doe\x.dll": r"C:\Users\USER\x.dll",
+    "C:/Users/jane/x.dll": "C:/Users/USER/x.dll",
+    r"\\server\Users\jane\x.dll": r"\\server\Users\USER\x.dll",
+    "LD_LIBRARY_PATH=/opt/lib:/home/jane/lib:/Users/jane": "LD_LIBRARY_PATH=/opt/lib:/home/USER/lib:/Users/USER",
+    "file:///home/jane/x.whl": "file:///home/USER/x.whl",
+    "https://jane:hush@host.org/simple/": "https://USER@host.org/simple/",
+    "git+ssh://jane@host.org/x": "git+ssh://USER@host.org/x",
+    "ls ~jane/lib": "ls ~USER/lib",
+    "/usr/lib/x.so": "/usr/lib/x.so",
+    "a homely /opt/homes/x": "a homely /opt/homes/x",
+}
+
+
+@pytest.mark.parametrize("text", PERSONAL)
+def test_names_of_people(text: str) -> None:
+    """In paths of every system, in the values of variables, in addresses."""
+    assert anonymous(text) == PERSONAL[text]
+
+
 @pytest.mark.parametrize("form", ["text", "quoted", "markdown", "json", "log"])
 def test_read_on_another_machine(form: str) -> None:
     """Codes, evidence, remedies and the host of the block, not those of this machine."""

@@ -16,6 +16,7 @@ import pytest
 from tests.support.build import Compiler
 from tests.support.tensorflow_copy import GUARDED, UNGUARDED, Ended, TensorFlowCopy
 from tests.support.wheels import member_of_wheel
+from tfguard.diagnosis.post_mortem import diagnose
 
 pytestmark = pytest.mark.tensorflow
 
@@ -114,6 +115,39 @@ def test_broken_file(copy: TensorFlowCopy, apply: Break, code: str) -> None:
     apply(copy)
 
     agree(copy.run(GUARDED), copy.run(UNGUARDED), code)
+
+
+# Makes the block in the broken environment, by the command, in each form.
+REPORTED = """
+import contextlib, io, json
+from tfguard.__main__ import main
+said = {}
+for form in ("", "--markdown", "--json"):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        main(["report", *filter(None, [form])])
+    said[form] = out.getvalue()
+print(json.dumps(said))
+"""
+
+
+# Of the default run, one in five.
+REPORTS = [
+    pytest.param(apply, code, id=name, marks=[pytest.mark.slow] if number % 5 else [])
+    for number, (name, apply, code) in enumerate(CASES)
+]
+
+
+@pytest.mark.parametrize(("apply", "code"), REPORTS)
+def test_report_is_read_on_another_machine(copy: TensorFlowCopy, apply: Break, code: str) -> None:
+    """`python -m tfguard report` there, `diagnose` here, where nothing is broken: the same cause, in each form."""
+    apply(copy)
+    reported = copy.run(REPORTED)
+    copy.mend()
+
+    told = {form: diagnose(str(text)).findings[0].code for form, text in reported.said.items()}
+
+    assert told == dict.fromkeys(("", "--markdown", "--json"), code), reported.stderr
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv, to be held to file modes")

@@ -266,3 +266,24 @@ def test_op_registered_twice(ops: Path) -> None:
         "./second.so": (False, ["TFG703"]),
         "./link.so": (False, ["TFG703"]),
     }
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "json"])
+def test_report_is_read_on_another_machine(ops: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each of them: the block that is made here says there, where the file is not, what the check says here."""
+    from tfguard.checks.check import check_library
+    from tfguard.diagnosis.issue import as_json, block, facts_of, markdown
+    from tfguard.diagnosis.post_mortem import diagnose
+
+    monkeypatch.chdir(ops)
+    reports = {name: facts_of(check_library(f"./{name}", after="tensorflow")) for name, code in CASES if code}
+    monkeypatch.chdir("/")
+    texts = {
+        name: {"text": block(facts), "markdown": markdown(facts), "json": json.dumps(as_json(facts), indent=2)}[form]
+        for name, facts in reports.items()
+    }
+
+    told = {name: diagnose(text).findings[0].code for name, text in texts.items()}
+
+    assert told == {name: facts.report.findings[0].code for name, facts in reports.items()}
+    assert told == {name: code for name, code in CASES if code}

@@ -22,7 +22,12 @@ _MATTERS = re.compile(
     r"|mkl|pip$|conda)"
 )
 _LOADERS = re.compile(r"^(LD_|DYLD_|GLIBC_TUNABLES$)")
-_PEOPLE = re.compile(r"((?:^|(?<=[\s'\"=:(,;]))(?:/home/|/Users/|/export/home/)|[A-Za-z]:\\+Users\\+)[^/\\\s'\":;,]+")
+# A home wherever it is mounted or shared; of a name with blanks the end is where the path goes on.
+_PEOPLE = re.compile(
+    r"((?:[/\\]|^)(?:home|Users)[/\\]+)(?:[^/\\\n'\":;,=]{1,60}(?=[/\\])|[^/\\\s'\":;,]+)", re.MULTILINE
+)
+_TILDE = re.compile(r"(?<![\w/~])~[A-Za-z_][\w.-]{0,60}(?=/)")
+_CREDENTIALS = re.compile(r"(://)[^/\s@]{1,200}@")
 # Any number: what another release adds to the block is read as far as it is known, the rest is passed over.
 _BEGINS = re.compile(r"(?:^|\s)tfguard report (?P<schema>\d{1,4})$")
 _LINE = re.compile(r"^(?P<key>[a-z][a-z _-]{2,19}): (?P<value>.*)$")
@@ -81,6 +86,7 @@ def anonymous(text: str) -> str:
     if len(home) > 1:
         text = re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
     text = _PEOPLE.sub(lambda match: f"{match[1]}USER", text)
+    text = _CREDENTIALS.sub(r"\1USER@", _TILDE.sub("~USER", text))
     name = _user()
     if len(name) < 3 or name == "root":
         return text

@@ -189,15 +189,17 @@ def messages(text: Text) -> tuple[Said, ...]:
 def reading(text: Text) -> tuple[Text, tuple[Said, ...]]:
     """The text with its lines as they were before something broke them, and what is said in it."""
     text = completed(text)
-    found: tuple[Said, ...] = ()
-    for whole in (*(one for one in (unwrapped(text), refilled(text)) if one is not text), text):
-        found = _in_lines(whole.lines, whole.low)
-        if any(one.weight <= 2 for one in found):
-            return whole, found
+    wholes = (*(one for one in (unwrapped(text), refilled(text)) if one is not text), text)
+    # of readings whose best messages count the same the first: a message that was broken is told in full there alone
+    told = [(whole, _in_lines(whole.lines, whole.low)) for whole in wholes]
+    best, found = min(told, key=lambda one: min((said.weight for said in one[1]), default=9))
+    if any(one.weight <= 2 for one in found):
+        return best, found
+    best = best if found else text
     whole = uncut(text)
     if whole is not text:
-        return text, (*_in_lines(whole.lines[-1:], whole.low[-1:]), *found)
-    return text, (*_across_lines(text), *found)
+        return best, (*_in_lines(whole.lines[-1:], whole.low[-1:]), *found)
+    return best, (*_across_lines(text), *found)
 
 
 def _across_lines(text: Text) -> tuple[Said, ...]:

@@ -311,7 +311,7 @@ ADDONS: tuple[Shape, ...] = (
     _tf(
         "addon-version",
         "requires tensorflow version",
-        r"(?P<object>[\w -]{3,60}?) requires TensorFlow version ?(?P<need>[~<>=!\d][^;\n]{0,40}?)[;.]? "
+        r"(?<![\w-])(?P<object>\w[\w -]{2,59}?) requires TensorFlow version ?(?P<need>[~<>=!\d][^;\n]{0,40}?)[;.]? "
         r"Detected an installation of version (?P<have>\d[\w.]{0,20}\w)",
         loader="addons",
         weight=3,

@@ -114,7 +114,7 @@ _BEGINNING = re.compile(
       Traceback\ \(most\ recent | File\ "[^"\n]{1,300}",\ line\ \d | During\ handling\ of | The\ above\ exception\ was
     | (?:[a-z]\w{0,40}\.){0,6}[A-Z]\w{0,60}(?:Error|Exception):\ | \d{4}-\d\d-\d\d[\ T]\d\d:\d\d:\d\d
     | [IWEF]\ tensorflow/ | \[libprotobuf\ | OMP:\ | Aborted\ \(core | Segmentation\ fault\ \( | Process\ finished
-    | tensorflow[\w-]{0,40}==\d | >>>\ )"""
+    | qemu:\ uncaught | Referenced\ from:\ | Expected\ in:\ | tensorflow[\w-]{0,40}==\d | >>>\ )"""
 )
 
 
