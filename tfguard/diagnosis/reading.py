@@ -153,7 +153,7 @@ _NARROW, _USUAL, _MAIL = 66, 72, 90
 # What begins a line of its own whatever room there was above it.
 _NEW = re.compile(
     r"File ['\"]|Traceback|[\w.]{0,200}(?:Error|Exception)\b|During handling|The above exc|Referenced from:"
-    r"|Expected in:|Reason:|import |from [\w.]{1,100} import "
+    r"|Expected in:|Reason:|[\w.-]{1,60}==|import |from [\w.]{1,100} import "
 )
 
 
@@ -195,7 +195,8 @@ def reading(text: Text) -> tuple[Text, tuple[Said, ...]]:
     best, found = min(told, key=lambda one: min((said.weight for said in one[1]), default=9))
     if any(one.weight <= 2 for one in found):
         return best, found
-    best = best if found else text
+    if not any(one.weight <= 3 for one in found):  # no error: a list of packages has lines of its own
+        best, found = told[-1]
     whole = uncut(text)
     if whole is not text:
         return best, (*_in_lines(whole.lines[-1:], whole.low[-1:]), *found)
