@@ -195,8 +195,7 @@ def reading(text: Text) -> tuple[Text, tuple[Said, ...]]:
     best, found = min(told, key=lambda one: min((said.weight for said in one[1]), default=9))
     if any(one.weight <= 2 for one in found):
         return best, found
-    if not any(one.weight <= 3 for one in found):  # no error: a list of packages has lines of its own
-        best, found = told[-1]
+    best = best if found else text
     whole = uncut(text)
     if whole is not text:
         return best, (*_in_lines(whole.lines[-1:], whole.low[-1:]), *found)
