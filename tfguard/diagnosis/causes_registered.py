@@ -18,8 +18,8 @@ def op_twice(said: Said, setting: Setting) -> list[Cause]:
         Cause(
             code="TFG703",
             message=f"{said.symbol or said.object or 'an op'} is registered twice in one process",
-            why="two libraries bring it: the same file by two paths, a second copy of TensorFlow's core, or an"
-            " add-on for a TensorFlow that did not have it yet",
+            why="two libraries bring it (the same file by two paths, a second copy of TensorFlow's core, an add-on"
+            " for a TensorFlow that did not have it yet), or one defines it twice",
             decides=(
                 "the libraries that bring it",
                 "python -m tfguard --verbose; grep -E 'tensorflow|\\.so' /proc/PID/maps",

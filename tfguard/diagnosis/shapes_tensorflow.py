@@ -122,7 +122,7 @@ PROCESSOR: tuple[Shape, ...] = (
 
 REGISTERED: tuple[Shape, ...] = (
     _tf("op-twice", "op with name", r"Already exists: ?Op with name (?P<symbol>\w{1,100})"),
-    _tf("op-twice", "op with name", r"Op with name (?P<symbol>\w{1,100}) (?:already|is already)"),
+    _tf("op-twice", "op with name", r"Op with name (?P<symbol>\w{1,100}) (?:is )?(?:already|registered twice)"),
     _tf(
         "op-twice",
         "already registered",
