@@ -195,7 +195,8 @@ def reading(text: Text) -> tuple[Text, tuple[Said, ...]]:
     best, found = min(told, key=lambda one: min((said.weight for said in one[1]), default=9))
     if any(one.weight <= 2 for one in found):
         return best, found
-    best = best if found else text
+    if told[-1][1] or not found:  # a guess is as good of the text as it came, whose lists are whole
+        best, found = told[-1]
     whole = uncut(text)
     if whole is not text:
         return best, (*_in_lines(whole.lines[-1:], whole.low[-1:]), *found)
