@@ -78,6 +78,10 @@ def unreadable(said: Said, setting: Setting) -> list[Cause]:
     ]
 
 
+# What `head`, `cat` or `file` shows of a file that is no ELF: a pointer of Git LFS, a web page, a library of macOS.
+_BEGINNINGS = (("https://git-lfs.github.com/spec",), ("<!doctype html",), ("mach-o 64-bit", "mach-o universal"))
+
+
 def bad_header(said: Said, setting: Setting) -> list[Cause]:
     """Not ELF: the words alone cannot tell a macOS library, a pointer, a script and damage apart."""
     path, base = said.object.replace("\\", "/"), name(said)
@@ -127,6 +131,18 @@ def bad_header(said: Said, setting: Setting) -> list[Cause]:
         "a system library without a number behind .so is often a text for the linker",
         Remedy("Open the library by its versioned name, as in libm.so.6."),
     )
+    page = cause(
+        "TFG120",
+        f"{base} is a web page, not the file",
+        "the text shows what it begins with: an answer of a server that was saved under that name",
+        Remedy("Download the file itself: of a page at GitHub the link called Raw or Download."),
+    )
+    shown = next(
+        (one for words, one in zip(_BEGINNINGS, (pointer, page, foreign), strict=True) if setting.mentions(*words)),
+        None,
+    )
+    if shown is not None:
+        return [shown]
     if re.fullmatch(r"(/usr)?(/local)?/lib(32|64)?(/[\w-]+-linux-gnu)?/lib[\w+-]+\.so", path):
         return [script, damaged]
     if setting.mentions("lambda", "/var/task", "node_modules", ".node:"):
