@@ -13,9 +13,6 @@ from tfguard.finding import Remedy
 CHECK = "python -m pip check"
 
 
-_TENSORFLOWS = re.compile(r"(tensorflow|tf[-_]nightly)([-_](gpu|cpu|intel|macos|rocm|nightly|aarch64))*$")
-
-
 def numpy_abi(said: Said, setting: Setting) -> list[Cause]:
     """A module compiled for another NumPy."""
     have, need = said.have, said.need
@@ -191,13 +188,7 @@ def requirement(said: Said, setting: Setting) -> list[Cause]:
     """pip's list of what does not fit, after an install."""
     import itertools
 
-    owners = {
-        one
-        for one in re.findall(
-            r"(?m)^(?:error: )?([a-z][\w.-]{1,60}) [\w.+-]{1,40} (?:requires|has requirement)", setting.whole
-        )
-        if _TENSORFLOWS.match(one)
-    }
+    owners = set(setting.requirers)
     have = re.split(r"[ =<>]", said.have.lower())[0]
     by_name = {"protobuf": protobuf, "numpy": numpy_abi, "keras": keras, "h5py": hdf5}
     if len(owners) > 1 and not owners <= {"tensorflow", "tensorflow-intel", "tensorflow-cpu-aws", "tensorflow-macos"}:

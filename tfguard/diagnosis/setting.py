@@ -23,8 +23,8 @@ class Setting:
 
     `system` is "windows", "macos", "android" or "linux". `imports` are the packages that the text imports, in order,
     `frames` the Python files of its tracebacks, `natives` the libraries of its native stacks, innermost first,
-    `releases` rows of (what, version), `distributions` those of TensorFlow that a list of pip's names. `whole` is the
-    text in lower case.
+    `releases` rows of (what, version), `distributions` those of TensorFlow that a list of pip's names, `requirers`
+    those that pip says miss something. `whole` is the text in lower case.
     """
 
     whole: str
@@ -38,6 +38,7 @@ class Setting:
     natives: tuple[str, ...] = ()
     releases: tuple[tuple[str, str], ...] = ()
     distributions: tuple[str, ...] = ()
+    requirers: tuple[str, ...] = ()
 
     def mentions(self, *words: str) -> bool:
         """Whether one of these (in lower case) is in the text."""
@@ -101,6 +102,7 @@ def setting_of(text: Text) -> Setting:
         natives=natives(text.lines),
         releases=tuple(releases),
         distributions=_distributions(text.low),
+        requirers=_requirers(text.low),
     )
 
 
@@ -112,6 +114,17 @@ _LISTED = re.compile(rf"(?P<name>{_OURS})(?:==| )\d[\w.+-]{{0,40}}$|name: (?P<sh
 def _distributions(low: tuple[str, ...]) -> tuple[str, ...]:
     found = (_LISTED.match(line) for line in low if line.startswith(("tensorflow", "tf", "intel", "name: ")))
     return tuple(dict.fromkeys((one["name"] or one["shown"]).replace("_", "-") for one in found if one is not None))
+
+
+_ASKS = re.compile(
+    r"(?:error: )?(?P<name>(?:tensorflow|tf[-_]nightly)(?:[-_](?:gpu|cpu|intel|macos|rocm|nightly|aarch64)){0,4})"
+    r" [\w.+-]{1,40} (?:requires|has requirement)"
+)
+
+
+def _requirers(low: tuple[str, ...]) -> tuple[str, ...]:
+    found = (_ASKS.match(line) for line in low if line.startswith(("tensorflow", "tf", "error: t")))
+    return tuple(dict.fromkeys(one["name"] for one in found if one is not None))
 
 
 def _system(whole: str) -> str:
