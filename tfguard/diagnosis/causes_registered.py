@@ -100,7 +100,7 @@ def no_op(said: Said, setting: Setting) -> list[Cause]:
                 Remedy(
                     "Import the package that has it before the graph is loaded.", "python -c 'import tensorflow_text'"
                 ),
-                Remedy("Or the graph was made by a newer TensorFlow: use that release."),
+                Remedy("Where the graph was made by a newer TensorFlow, use that release."),
             ),
         )
     ]
@@ -121,7 +121,7 @@ def addon_version(said: Said, setting: Setting) -> list[Cause]:
                     "Build or install it anew for the installed TensorFlow.",
                     f"python -m pip install --force-reinstall --no-cache-dir {who if who == 'horovod' else 'PACKAGE'}",
                 ),
-                Remedy("Or install the TensorFlow it was made for."),
+                Remedy("Install the TensorFlow it was made for."),
             ),
             severity="error" if said.loader == "horovod" else "warning",
         )

@@ -46,7 +46,7 @@ def numpy_abi(said: Said, setting: Setting) -> list[Cause]:
             remedies=(
                 direction,
                 Remedy(
-                    "Or install releases of TensorFlow and of that module built for the installed NumPy.",
+                    "Install releases of TensorFlow and of that module built for the installed NumPy.",
                     "python -m pip install --upgrade tensorflow",
                 ),
             ),
@@ -160,7 +160,7 @@ def hdf5(said: Said, setting: Setting) -> list[Cause]:
                 decides=("both versions", "python -m pip list | grep -iE 'h5py|keras|tensorflow'"),
                 remedies=(
                     Remedy("Install the h5py that this Keras reads with.", "python -m pip install 'h5py<3'"),
-                    Remedy("Or a TensorFlow of 2.5 or later, and its own Keras."),
+                    Remedy("Use a TensorFlow of 2.5 or later, and its own Keras."),
                 ),
             )
         ]

@@ -121,13 +121,6 @@ NUMPY: tuple[Shape, ...] = (
 PROTOBUF: tuple[Shape, ...] = (
     _python(
         "protobuf",
-        ("google.protobuf", "google/protobuf", "google\\protobuf"),
-        r"\b(?:Import|Attribute|Key|Type|ModuleNotFound)Error\b[^\n]{0,300}google[./\\]protobuf",
-        weight=2,
-        loader="protobuf",
-    ),
-    _python(
-        "protobuf",
         "be created directly",
         r"Descriptors? (?:cannot|can not|can't|should not|must not) (?:not )?be created directly",
         weight=0,
@@ -215,6 +208,13 @@ PROTOBUF: tuple[Shape, ...] = (
         "expected a message object, but got",
         r"expected a message object, but got",
         weight=0,
+        loader="protobuf",
+    ),
+    _python(
+        "protobuf",
+        ("google.protobuf", "google/protobuf", "google\\protobuf"),
+        r"\b(?:Import|Attribute|Key|Type|ModuleNotFound)Error\b[^\n]{0,300}google[./\\]protobuf",
+        weight=2,
         loader="protobuf",
     ),
 )

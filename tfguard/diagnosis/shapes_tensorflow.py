@@ -316,7 +316,7 @@ ADDONS: tuple[Shape, ...] = (
         loader="addons",
         weight=3,
     ),
-    _tf("addon-version", "horovodversionmismatcherror", r"HorovodVersionMismatchError", loader="horovod"),
+    _tf("addon-version", "horovodversionmismatcherror", r"HorovodVersionMismatchError(?!\()", loader="horovod"),
     _tf(
         "addon-version",
         "did you use camelcase",
