@@ -142,11 +142,14 @@ def _links_of(host: Host) -> list[LinkMap]:
         for position, one in enumerate(host.loaded)
     ]  # fmt: skip
     asked = {name for link in links if link.image is not None for name in link.image.needed if "/" not in name}
-    asked.update(_preloads(host))
+    preloads = {name: search(name, None, host).head for name in _preloads(host) if "/" not in name}
     for link, one in zip(links, host.loaded, strict=True):
         link.new = False
         link.is_global = one.startup
         link.names = asked & {os.path.basename(one.path)}
+        if preloads and link.image is not None:  # one preloaded by its path has no name unless a search finds it too
+            file = link.image.device, link.image.inode
+            link.names |= {name for name, head in preloads.items() if head and (head.device, head.inode) == file}
     by_name = {name: link for link in reversed(links) for name in link.names}
     for link in links:  # the first that needs it has brought it in
         for name in link.image.needed if link.image is not None else ():
